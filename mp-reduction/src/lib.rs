@@ -1,0 +1,14 @@
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+mod deep;
+mod descriptor;
+mod error;
+mod message;
+mod transfer;
+pub mod wire;
+
+pub use descriptor::DupFd;
+pub use error::{DecodeError, EncodeError};
+pub use message::{Message, encode};
+pub use wire::MAX_DESCRIPTORS;
