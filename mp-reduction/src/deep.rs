@@ -108,8 +108,7 @@ impl<S: Serializer> Serializer for Deep<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0
-            .serialize_newtype_variant(name, index, variant, &Deep(value))
+        self.0.serialize_newtype_variant(name, index, variant, &Deep(value))
     }
 
     fn is_human_readable(&self) -> bool {

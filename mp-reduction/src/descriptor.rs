@@ -55,10 +55,7 @@ impl AsFd for DupFd {
 impl Serialize for DupFd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let copy = self.0.try_clone().map_err(|error| {
-            S::Error::custom(format_args!(
-                "cannot duplicate descriptor {:?}: {error}",
-                self.0
-            ))
+            S::Error::custom(format_args!("cannot duplicate descriptor {:?}: {error}", self.0))
         })?;
         let index = transfer::attach(copy).map_err(|_| {
             S::Error::custom(
@@ -77,9 +74,9 @@ impl<'de> Deserialize<'de> for DupFd {
             Some(Err(error)) => Err(D::Error::custom(format_args!(
                 "cannot take attached descriptor {index}: {error}"
             ))),
-            None => Err(D::Error::custom(format_args!(
-                "no descriptor {index} came with the message"
-            ))),
+            None => {
+                Err(D::Error::custom(format_args!("no descriptor {index} came with the message")))
+            }
         }
     }
 }

@@ -38,11 +38,7 @@ pub struct DecodeError {
 
 impl DecodeError {
     pub(crate) fn new<T>(len: usize, cause: impl StdError + Send + Sync + 'static) -> DecodeError {
-        DecodeError {
-            type_name: std::any::type_name::<T>(),
-            len,
-            cause: Arc::new(cause),
-        }
+        DecodeError { type_name: std::any::type_name::<T>(), len, cause: Arc::new(cause) }
     }
 
     /// The type that was asked for.
@@ -53,9 +49,6 @@ impl DecodeError {
 
 impl EncodeError {
     pub(crate) fn value<T: ?Sized>(cause: impl StdError + Send + Sync + 'static) -> EncodeError {
-        EncodeError::Value {
-            type_name: std::any::type_name::<T>(),
-            cause: Arc::new(cause),
-        }
+        EncodeError::Value { type_name: std::any::type_name::<T>(), cause: Arc::new(cause) }
     }
 }

@@ -19,7 +19,8 @@ const MAX_DEPTH: usize = u16::MAX as usize;
 #[derive(Clone, Debug)]
 pub struct Message {
     bytes: Vec<u8>,
-    attachments: Arc<[OwnedFd]>,
+    /// `None` for the many messages without any.
+    attachments: Option<Arc<[OwnedFd]>>,
 }
 
 /// Encodes any value, collecting the handles in it as attachments.
@@ -45,24 +46,16 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, EncodeError> 
     outcome.map_err(EncodeError::value::<T>)?;
     if attachments.len() > MAX_DESCRIPTORS {
         let type_name = std::any::type_name::<T>();
-        return Err(EncodeError::TooManyDescriptors {
-            type_name,
-            count: attachments.len(),
-        });
+        return Err(EncodeError::TooManyDescriptors { type_name, count: attachments.len() });
     }
-    Ok(Message {
-        bytes,
-        attachments: attachments.into(),
-    })
+    Ok(Message::from_parts(bytes, attachments))
 }
 
 impl Message {
     /// Puts together what came over a [`wire`](crate::wire).
     pub fn from_parts(bytes: Vec<u8>, attachments: Vec<OwnedFd>) -> Message {
-        Message {
-            bytes,
-            attachments: attachments.into(),
-        }
+        let attachments = (!attachments.is_empty()).then(|| attachments.into());
+        Message { bytes, attachments }
     }
 
     /// The encoded value.
@@ -72,7 +65,7 @@ impl Message {
 
     /// The descriptors that must travel with the bytes, in order.
     pub fn attachments(&self) -> &[OwnedFd] {
-        &self.attachments
+        self.attachments.as_deref().unwrap_or_default()
     }
 
     /// Turns the message back into a value.
@@ -82,7 +75,7 @@ impl Message {
     /// [`DecodeError`] when the bytes are not an encoded `T`, have something behind it, or name a
     /// descriptor that is not there. Any bytes at all are safe to decode.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        transfer::provide(Arc::clone(&self.attachments), || {
+        transfer::provide(self.attachments.clone(), || {
             let mut rest: &[u8] = &self.bytes;
             let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
             deserializer.set_max_depth(MAX_DEPTH);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 thread_local! {
     static OUTGOING: RefCell<Vec<Vec<OwnedFd>>> = const { RefCell::new(Vec::new()) };
-    static INCOMING: RefCell<Vec<Arc<[OwnedFd]>>> = const { RefCell::new(Vec::new()) };
+    static INCOMING: RefCell<Vec<Option<Arc<[OwnedFd]>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Takes the entry of a transfer off its stack, also when a `Serialize` panics.
@@ -43,7 +43,7 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
 }
 
 /// Runs `decode` while [`attachment`] gives those of one message.
-pub(crate) fn provide<R>(attachments: Arc<[OwnedFd]>, decode: impl FnOnce() -> R) -> R {
+pub(crate) fn provide<R>(attachments: Option<Arc<[OwnedFd]>>, decode: impl FnOnce() -> R) -> R {
     let _scope = Scope::enter(&INCOMING, attachments);
     decode()
 }
@@ -62,6 +62,6 @@ pub(crate) fn attach(fd: OwnedFd) -> Result<usize, OwnedFd> {
 /// A copy of attachment `index` of the message that is being read; `None` outside one or beyond
 /// its attachments.
 pub(crate) fn attachment(index: usize) -> Option<std::io::Result<OwnedFd>> {
-    let message = INCOMING.with_borrow(|stack| stack.last().cloned())?;
+    let message = INCOMING.with_borrow(|stack| stack.last().cloned())??;
     message.get(index).map(OwnedFd::try_clone)
 }

@@ -93,11 +93,7 @@ impl Header {
         if [m0, m1, m2, m3] != MAGIC || usize::from(descriptors) > MAX_DESCRIPTORS {
             return Err(WireError::Header(bytes));
         }
-        Ok(Header {
-            kind,
-            descriptors,
-            len: u64::from_le_bytes(len),
-        })
+        Ok(Header { kind, descriptors, len: u64::from_le_bytes(len) })
     }
 }
 
@@ -128,16 +124,9 @@ pub fn send_frame(
     body: &[u8],
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let count = u8::try_from(descriptors.len())
-        .ok()
-        .filter(|&n| usize::from(n) <= MAX_DESCRIPTORS);
+    let count = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= MAX_DESCRIPTORS);
     let count = count.expect("more descriptors than a message carries");
-    let header = Header {
-        kind,
-        descriptors: count,
-        len: body.len() as u64,
-    }
-    .to_bytes();
+    let header = Header { kind, descriptors: count, len: body.len() as u64 }.to_bytes();
 
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -240,11 +229,7 @@ impl FrameReader {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         if let Some(long) = self.long.take_if(|long| long.body.len() == long.len) {
             let descriptors = take_descriptors(&mut self.descriptors, long.header.descriptors)?;
-            return Ok(Some(Frame {
-                kind: long.header.kind,
-                body: long.body.into(),
-                descriptors,
-            }));
+            return Ok(Some(Frame { kind: long.header.kind, body: long.body.into(), descriptors }));
         }
         let unread = &self.buffer[self.unread.clone()];
         let (None, Some(header)) = (&self.long, unread.first_chunk::<HEADER_LEN>()) else {
@@ -259,11 +244,7 @@ impl FrameReader {
             self.unread.start = start + len;
             let descriptors = take_descriptors(&mut self.descriptors, header.descriptors)?;
             let body = Cow::Borrowed(&self.buffer[start..start + len]);
-            return Ok(Some(Frame {
-                kind: header.kind,
-                body,
-                descriptors,
-            }));
+            return Ok(Some(Frame { kind: header.kind, body, descriptors }));
         }
         if len > BUFFERED_LEN - HEADER_LEN {
             let mut body = Vec::new();
@@ -328,17 +309,7 @@ mod tests {
     #[test]
     fn frames_of_every_size_arrive_whole_and_in_order() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let lens = [
-            0,
-            1,
-            17,
-            4000,
-            BUFFERED_LEN - HEADER_LEN,
-            BUFFERED_LEN,
-            3 << 20,
-            5,
-            0,
-        ];
+        let lens = [0, 1, 17, 4000, BUFFERED_LEN - HEADER_LEN, BUFFERED_LEN, 3 << 20, 5, 0];
         let sender = std::thread::spawn(move || {
             for (kind, len) in (0..).zip(lens) {
                 let fds = vec![ours.as_fd(); usize::from(kind) * 20];
@@ -347,21 +318,15 @@ mod tests {
         });
         let frames = read_all(&theirs).unwrap();
         sender.join().unwrap();
-        let expected: Vec<_> = (0..)
-            .zip(lens)
-            .map(|(k, len)| (k, vec![k; len], usize::from(k) * 20))
-            .collect();
+        let expected: Vec<_> =
+            (0..).zip(lens).map(|(k, len)| (k, vec![k; len], usize::from(k) * 20)).collect();
         assert!(frames == expected);
     }
 
     #[test]
     fn an_absurd_length_is_an_error_and_no_abort() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        let header = Header {
-            kind: 1,
-            descriptors: 0,
-            len: u64::MAX / 2,
-        };
+        let header = Header { kind: 1, descriptors: 0, len: u64::MAX / 2 };
         ours.write_all(&header.to_bytes()).unwrap();
         drop(ours);
         assert!(matches!(read_all(&theirs), Err(WireError::NoMemory { .. })));
@@ -370,40 +335,17 @@ mod tests {
     #[test]
     fn missing_descriptors_are_an_error() {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
-        ours.write_all(
-            &Header {
-                kind: 1,
-                descriptors: 2,
-                len: 0,
-            }
-            .to_bytes(),
-        )
-        .unwrap();
+        ours.write_all(&Header { kind: 1, descriptors: 2, len: 0 }.to_bytes()).unwrap();
         drop(ours);
         let error = read_all(&theirs).unwrap_err();
-        assert!(matches!(
-            error,
-            WireError::Descriptors {
-                expected: 2,
-                arrived: 0
-            }
-        ));
+        assert!(matches!(error, WireError::Descriptors { expected: 2, arrived: 0 }));
     }
 
     #[test]
     fn a_frame_cut_off_by_death_is_seen_as_such() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         send_frame(&ours, 1, b"whole", &[]).unwrap();
-        (&ours)
-            .write_all(
-                &Header {
-                    kind: 1,
-                    descriptors: 0,
-                    len: 9,
-                }
-                .to_bytes(),
-            )
-            .unwrap();
+        (&ours).write_all(&Header { kind: 1, descriptors: 0, len: 9 }.to_bytes()).unwrap();
         drop(ours);
         let mut reader = FrameReader::new();
         assert!(reader.fill(&theirs).unwrap() > 0);

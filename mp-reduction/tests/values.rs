@@ -78,9 +78,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         any::<(i8, u64)>().prop_map(|(a, b)| Shape::Pair(a, b)),
         any::<Option<u32>>().prop_map(|side| Shape::Named { side }),
     ];
-    leaf.prop_recursive(50, 50, 1, |inner| {
-        inner.prop_map(|s| Shape::Wrapped(Box::new(s)))
-    })
+    leaf.prop_recursive(50, 50, 1, |inner| inner.prop_map(|s| Shape::Wrapped(Box::new(s))))
 }
 
 fn untagged() -> impl Strategy<Value = Untagged> {
@@ -177,13 +175,7 @@ fn a_field_that_was_left_out_gets_its_default() {
         retries: u32,
     }
     let message = encode(&Old { name: "a" }).unwrap();
-    assert_eq!(
-        message.decode::<New>().unwrap(),
-        New {
-            name: "a".to_owned(),
-            retries: 0
-        }
-    );
+    assert_eq!(message.decode::<New>().unwrap(), New { name: "a".to_owned(), retries: 0 });
 }
 
 #[test]
@@ -205,21 +197,14 @@ fn nesting_far_beyond_the_stack_of_a_thread_comes_back() {
         assert_eq!(depth_of(back), 20_000);
         assert_eq!(depth_of(shape), 20_000); // and taken apart without recursion
     };
-    std::thread::Builder::new()
-        .stack_size(512 * 1024)
-        .spawn(work)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(512 * 1024).spawn(work).unwrap().join().unwrap();
 }
 
 #[test]
 fn bytes_behind_the_value_are_an_error() {
     let mut bytes = encode(&7_u8).unwrap().bytes().to_vec();
     bytes.push(0);
-    let error = Message::from_parts(bytes, Vec::new())
-        .decode::<u8>()
-        .unwrap_err();
+    let error = Message::from_parts(bytes, Vec::new()).decode::<u8>().unwrap_err();
     assert!(error.to_string().contains("1 bytes left over"), "{error}");
 }
 
@@ -249,12 +234,8 @@ fn descriptors_travel_beside_the_bytes_and_decode_twice() {
     let message = encode(&vec![Some(DupFd::from(writer)), None]).unwrap();
     for text in ["one", "two"] {
         let fds: Vec<Option<DupFd>> = message.decode().unwrap();
-        let [Some(fd), None] = <[_; 2]>::try_from(fds).unwrap() else {
-            panic!("two entries")
-        };
-        fd.into::<std::io::PipeWriter>()
-            .write_all(text.as_bytes())
-            .unwrap();
+        let [Some(fd), None] = <[_; 2]>::try_from(fds).unwrap() else { panic!("two entries") };
+        fd.into::<std::io::PipeWriter>().write_all(text.as_bytes()).unwrap();
     }
     drop(message);
     let mut text = String::new();
@@ -273,22 +254,15 @@ fn a_message_inside_a_message_keeps_its_own_descriptors() {
         }
     }
     let (reader, _writer) = std::io::pipe().unwrap();
-    assert_eq!(
-        encode(&Nested(reader.into())).unwrap().attachments().len(),
-        1
-    );
+    assert_eq!(encode(&Nested(reader.into())).unwrap().attachments().len(), 1);
 }
 
 #[test]
 fn a_descriptor_outside_a_transfer_is_an_error_that_says_why() {
     let (reader, _writer) = std::io::pipe().unwrap();
-    let error = rmp_serde::to_vec(&DupFd::from(reader))
-        .unwrap_err()
-        .to_string();
+    let error = rmp_serde::to_vec(&DupFd::from(reader)).unwrap_err().to_string();
     assert!(error.contains("only for another process"), "{error}");
-    let error = rmp_serde::from_slice::<DupFd>(&[0])
-        .unwrap_err()
-        .to_string();
+    let error = rmp_serde::from_slice::<DupFd>(&[0]).unwrap_err().to_string();
     assert!(error.contains("no descriptor 0"), "{error}");
 }
 
@@ -297,8 +271,5 @@ fn too_many_descriptors_are_an_error_that_names_both_numbers() {
     let fd = Arc::new(DupFd::from(std::fs::File::open("/dev/null").unwrap()));
     assert!(encode(&vec![fd.clone(); MAX_DESCRIPTORS]).is_ok());
     let error = encode(&vec![fd; MAX_DESCRIPTORS + 1]).unwrap_err();
-    assert!(
-        matches!(error, EncodeError::TooManyDescriptors { count: 254, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, EncodeError::TooManyDescriptors { count: 254, .. }), "{error}");
 }

@@ -49,9 +49,7 @@ macro_rules! carrier {
 /// The remote error that `error` is or directly carries.
 pub(crate) fn carried<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a RemoteException> {
     error.downcast_ref::<RemoteException>().or_else(|| {
-        inventory::iter::<Carrier>
-            .into_iter()
-            .find_map(|carrier| (carrier.look)(error))
+        inventory::iter::<Carrier>.into_iter().find_map(|carrier| (carrier.look)(error))
     })
 }
 

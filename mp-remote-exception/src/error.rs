@@ -117,11 +117,7 @@ impl Error {
         ) -> Option<Vec<u8>> {
             rmp_serde::to_vec_named(error.downcast_ref::<E>()?).ok()
         }
-        Error::raise(
-            Box::new(error),
-            std::any::type_name::<E>(),
-            Some(encode::<E>),
-        )
+        Error::raise(Box::new(error), std::any::type_name::<E>(), Some(encode::<E>))
     }
 
     /// An error that is already boxed, as many libraries return it.
@@ -212,11 +208,7 @@ impl Debug for Opened {
 
 impl StdError for Opened {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        if self.0.0.contexts.is_empty() {
-            self.0.0.error.source()
-        } else {
-            Some(&*self.0.0.error)
-        }
+        if self.0.0.contexts.is_empty() { self.0.0.error.source() } else { Some(&*self.0.0.error) }
     }
 }
 
@@ -248,16 +240,11 @@ mod tests {
 
     #[test]
     fn context_becomes_the_message_and_the_error_its_cause() {
-        let error = Error::msg("disk full")
-            .context("cannot save")
-            .context("cannot close");
+        let error = Error::msg("disk full").context("cannot save").context("cannot close");
         assert_eq!(error.to_string(), "cannot close");
         assert_eq!(error.texts(), ["cannot close", "cannot save", "disk full"]);
         let shown = format!("{error:?}");
-        assert!(
-            shown.contains("caused by: cannot save\n  caused by: disk full"),
-            "{shown}"
-        );
+        assert!(shown.contains("caused by: cannot save\n  caused by: disk full"), "{shown}");
     }
 
     #[test]

@@ -37,13 +37,8 @@ const RAISING: [&str; 19] = [
 ];
 
 /// Names that make a frame at the oldest end machinery of calling.
-const CALLING: [&str; 5] = [
-    "core::ops::function::",
-    "alloc::boxed::",
-    "mp_context::",
-    "std::panicking::",
-    "std::panic::",
-];
+const CALLING: [&str; 5] =
+    ["core::ops::function::", "alloc::boxed::", "mp_context::", "std::panicking::", "std::panic::"];
 
 /// Addresses of the frames of a call stack, newest first.
 #[derive(Clone, Debug, Default)]
@@ -95,15 +90,10 @@ fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
     if let Some(end) = frames.iter().position(marked) {
         frames.truncate(end);
     }
-    while frames
-        .last()
-        .is_some_and(|f| is_one_of(&f.function, &CALLING))
-    {
+    while frames.last().is_some_and(|f| is_one_of(&f.function, &CALLING)) {
         frames.pop();
     }
-    let start = frames
-        .iter()
-        .position(|f| !is_one_of(&f.function, &RAISING));
+    let start = frames.iter().position(|f| !is_one_of(&f.function, &RAISING));
     frames.drain(..start.unwrap_or(frames.len()));
     frames
 }
@@ -111,10 +101,7 @@ fn trim(mut frames: Vec<Frame>) -> Vec<Frame> {
 /// Whether a demangled name belongs to one of `prefixes`, also as `<… as prefix…>`.
 fn is_one_of(name: &str, prefixes: &[&str]) -> bool {
     let implementor = name.trim_start_matches(['<', '&']);
-    let interface = name
-        .strip_prefix('<')
-        .and_then(|rest| rest.split_once(" as "))
-        .map(|(_, t)| t);
+    let interface = name.strip_prefix('<').and_then(|rest| rest.split_once(" as ")).map(|(_, t)| t);
     prefixes.iter().any(|prefix| {
         implementor.starts_with(prefix)
             || interface.is_some_and(|interface| interface.starts_with(prefix))
@@ -127,11 +114,7 @@ mod tests {
     use super::*;
 
     fn frame(function: &str) -> Frame {
-        Frame {
-            function: function.to_owned(),
-            file: None,
-            line: None,
-        }
+        Frame { function: function.to_owned(), file: None, line: None }
     }
 
     fn names(frames: &[Frame]) -> Vec<&str> {
@@ -177,30 +160,18 @@ mod tests {
             "app::work",
             "std::sys::backtrace::__rust_begin_short_backtrace",
         ];
-        assert_eq!(
-            names(&trim(stack.into_iter().map(frame).collect())),
-            ["app::work"]
-        );
+        assert_eq!(names(&trim(stack.into_iter().map(frame).collect())), ["app::work"]);
     }
 
     #[test]
     fn a_stack_of_machinery_alone_is_empty() {
-        assert!(
-            trim(vec![
-                frame("std::panicking::x"),
-                frame("core::panicking::y")
-            ])
-            .is_empty()
-        );
+        assert!(trim(vec![frame("std::panicking::x"), frame("core::panicking::y")]).is_empty());
     }
 
     #[test]
     fn capture_resolves_to_this_function() {
         let frames = Frames::capture().resolve();
         let here = frames.last().expect("one frame at least");
-        assert!(
-            here.function.contains("capture_resolves_to_this_function"),
-            "{here:?}"
-        );
+        assert!(here.function.contains("capture_resolves_to_this_function"), "{here:?}");
     }
 }

@@ -25,19 +25,12 @@ impl Origin {
     /// The process that calls this.
     pub fn current() -> Origin {
         let process = PROCESS_NAME.get().map_or("MainProcess", String::as_str);
-        Origin {
-            process: process.to_owned(),
-            pid: std::process::id(),
-            thread: None,
-        }
+        Origin { process: process.to_owned(), pid: std::process::id(), thread: None }
     }
 
     /// A thread of this process; such an error never crossed a process boundary.
     pub fn current_thread(name: &str) -> Origin {
-        Origin {
-            thread: Some(name.to_owned()),
-            ..Origin::current()
-        }
+        Origin { thread: Some(name.to_owned()), ..Origin::current() }
     }
 
     /// The name of the process.

@@ -67,10 +67,7 @@ struct RemoteCause {
 impl RemoteCause {
     fn chain(texts: &[String]) -> Option<Box<RemoteCause>> {
         texts.iter().rev().fold(None, |cause, message| {
-            Some(Box::new(RemoteCause {
-                message: message.clone(),
-                cause,
-            }))
+            Some(Box::new(RemoteCause { message: message.clone(), cause }))
         })
     }
 }
@@ -116,10 +113,7 @@ impl RemoteException {
         });
         let value = match arrived {
             Some(arrived) => arrived.0.value.clone(),
-            None => raised
-                .encode
-                .and_then(|f| f(&*raised.error))
-                .map(serde_bytes::ByteBuf::from),
+            None => raised.encode.and_then(|f| f(&*raised.error)).map(serde_bytes::ByteBuf::from),
         };
         RemoteException(Arc::new(Report {
             panic: arrived.is_some_and(RemoteException::is_panic),
@@ -143,9 +137,7 @@ impl RemoteException {
         frames: &Frames,
         origin: Origin,
     ) -> RemoteException {
-        let message = panic_message(payload)
-            .unwrap_or(PANIC_WITHOUT_TEXT)
-            .to_owned();
+        let message = panic_message(payload).unwrap_or(PANIC_WITHOUT_TEXT).to_owned();
         let texts = [message];
         let traceback = trace::block(&Block {
             origin: &origin,
@@ -218,10 +210,7 @@ impl RemoteException {
 
     fn texts(&self) -> Vec<String> {
         let causes = std::iter::successors(self.0.cause.as_deref(), |c| c.cause.as_deref());
-        std::iter::once(&self.0.message)
-            .chain(causes.map(|c| &c.message))
-            .cloned()
-            .collect()
+        std::iter::once(&self.0.message).chain(causes.map(|c| &c.message)).cloned().collect()
     }
 
     /// Whether it came from another process, rather than from a thread of this one.
@@ -239,11 +228,7 @@ fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
 
 impl Display for RemoteException {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            Debug::fmt(self, f)
-        } else {
-            f.write_str(&self.0.message)
-        }
+        if f.alternate() { Debug::fmt(self, f) } else { f.write_str(&self.0.message) }
     }
 }
 
@@ -298,9 +283,7 @@ pub fn is_remote_exception(error: &(dyn StdError + 'static)) -> bool {
 
 /// The trace of the remote error that `error` is or was caused by.
 pub fn get_remote_traceback<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a str> {
-    carrier::find(error)
-        .filter(|remote| remote.crossed())
-        .map(RemoteException::traceback)
+    carrier::find(error).filter(|remote| remote.crossed()).map(RemoteException::traceback)
 }
 
 #[cfg(test)]
@@ -337,15 +320,9 @@ mod tests {
         let arrived = crossing(&RemoteException::new(a_function_of_its_own().unwrap_err()));
         assert!(is_remote_exception(&arrived));
         let trace = get_remote_traceback(&arrived).unwrap();
-        assert!(
-            trace.starts_with("[MainProcess] Traceback (most recent call last):"),
-            "{trace}"
-        );
+        assert!(trace.starts_with("[MainProcess] Traceback (most recent call last):"), "{trace}");
         assert!(trace.contains("a_function_of_its_own"), "{trace}");
-        assert!(
-            trace.trim_end().ends_with("WrongValue: wrong value 1!"),
-            "{trace}"
-        );
+        assert!(trace.trim_end().ends_with("WrongValue: wrong value 1!"), "{trace}");
     }
 
     #[test]
@@ -364,13 +341,7 @@ mod tests {
         let again = middle(first.clone()).unwrap_err().context("in the middle");
         let second = crossing(&RemoteException::new(again));
         assert!(second.traceback().starts_with(first.traceback()));
-        assert_eq!(
-            second
-                .traceback()
-                .matches("Traceback (most recent call last)")
-                .count(),
-            2
-        );
+        assert_eq!(second.traceback().matches("Traceback (most recent call last)").count(), 2);
         assert_eq!(second.type_name(), first.type_name());
         assert_eq!(second.message(), "in the middle");
         assert_eq!(second.source().unwrap().to_string(), "wrong value 5!");

@@ -21,17 +21,9 @@ pub(crate) struct Block<'a> {
 
 /// Formats a block.
 pub(crate) fn block(block: &Block<'_>) -> String {
-    let mut text = format!(
-        "[{}] Traceback (most recent call last):",
-        block.origin.heading()
-    );
+    let mut text = format!("[{}] Traceback (most recent call last):", block.origin.heading());
     for frame in block.frames {
-        push_frame(
-            &mut text,
-            frame.file.as_deref(),
-            frame.line,
-            Some(&frame.function),
-        );
+        push_frame(&mut text, frame.file.as_deref(), frame.line, Some(&frame.function));
     }
     if let Some((file, line)) = block.place
         && !ends_at(block.frames, file, line)
@@ -67,11 +59,7 @@ fn push_frame(text: &mut String, file: Option<&str>, line: Option<u32>, function
 /// absolute path, the other from the compiler with the path it was given.
 fn ends_at(frames: &[Frame], file: &str, line: u32) -> bool {
     frames.last().is_some_and(|frame| {
-        frame.line == Some(line)
-            && frame
-                .file
-                .as_deref()
-                .is_some_and(|path| path.ends_with(file))
+        frame.line == Some(line) && frame.file.as_deref().is_some_and(|path| path.ends_with(file))
     })
 }
 

@@ -1,0 +1,142 @@
+//! The child's side: from the control socket on standard input to the exit code.
+
+use std::os::unix::net::UnixStream;
+
+use mp_reduction::Message;
+use mp_remote_exception::{Origin, RemoteException};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::current::{AuthKey, Identity, Parent};
+use crate::handshake::{self, Bootstrap, Call};
+use crate::logging::uplink::{self, Uplink};
+use crate::state::ending::Report;
+use crate::sys::image::image;
+use crate::sys::lifeline::Lifeline;
+use crate::sys::zero_sized;
+use crate::target::Target;
+use crate::{exit, panic, process};
+
+/// Runs a target of one type on encoded arguments.
+pub(crate) type Entry = fn(&Message) -> Report;
+
+/// The entry function of target `F` with arguments `Args`.
+pub(crate) fn entry<F, Args>(arguments: &Message) -> Report
+where
+    F: Target<Args>,
+    Args: DeserializeOwned,
+    F::Output: Serialize,
+{
+    let call = || -> Result<mp_remote_exception::Result<F::Output>, Report> {
+        let arguments: Args =
+            arguments.decode().map_err(|error| Report::ArgumentsUndecodable(error.to_string()))?;
+        Ok(__mp_begin_short_backtrace(zero_sized::value::<F>(), arguments))
+    };
+    match panic::catch(call) {
+        Ok(Ok(Ok(value))) => match panic::catch(|| mp_reduction::encode(&value)) {
+            Ok(Ok(message)) => Report::Returned(message),
+            Ok(Err(error)) => Report::ResultUnencodable(error.to_string()),
+            Err(panic) => Report::Raised(panic),
+        },
+        Ok(Ok(Err(error))) => {
+            Report::Raised(RemoteException::from_raised(&error, Origin::current()))
+        }
+        Ok(Err(report)) => report,
+        Err(panic) => Report::Raised(panic),
+    }
+}
+
+/// Marks the place in a stack from which on it is the user's; see `Frames`.
+#[inline(never)]
+fn __mp_begin_short_backtrace<F: Target<Args>, Args>(
+    target: F,
+    arguments: Args,
+) -> mp_remote_exception::Result<F::Output> {
+    let outcome = target.call(arguments);
+    // Keeps this frame on the stack: the call above must not become a jump.
+    std::hint::black_box(());
+    outcome
+}
+
+/// Runs the call that waits in `socket` and ends the process.
+pub(crate) fn run(socket: UnixStream) -> ! {
+    let code = match set_up(&socket) {
+        Ok((entry, on_failure, arguments)) => {
+            uplink::set(Uplink::new(socket));
+            panic::install(report_panic_before_abort);
+            exit::register();
+            let report = entry(&arguments);
+            drop(arguments);
+            finish(&report, on_failure)
+        }
+        Err(reason) => {
+            // The parent is told; if it is gone, nobody is there to be told.
+            let _sent = handshake::send_report(&socket, &Report::Refused(reason));
+            1
+        }
+    };
+    std::process::exit(code)
+}
+
+type FailureHook = fn(&RemoteException);
+
+fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), String> {
+    let Call { bootstrap, lifeline, arguments } = handshake::receive_bootstrap(socket)?;
+    let lifeline = Lifeline::arm(lifeline)
+        .map_err(|error| format!("cannot tie its life to its parent's: {error}"))?;
+    let Bootstrap { build, entry, on_failure, name, daemon, .. } = bootstrap;
+    if build != *image().build_id() {
+        return Err("it is another build of the program than its parent".to_owned());
+    }
+    let entry = image().entry_at(entry).ok_or("its target lies outside the program")?;
+    let on_failure = match on_failure {
+        Some(offset) => Some(image().hook_at(offset).ok_or("its hook lies outside the program")?),
+        None => None,
+    };
+    if !bootstrap.cpus.is_empty() {
+        pin(&bootstrap.cpus)?;
+    }
+    Identity {
+        name: name.into(),
+        identity: bootstrap.identity,
+        daemon,
+        authkey: AuthKey::new(bootstrap.authkey),
+        parent: Some(Parent { name: bootstrap.parent_name, pid: bootstrap.parent_pid, lifeline }),
+    }
+    .set();
+    process::inherit_executable(bootstrap.executable);
+    uplink::forward_from(bootstrap.log_level);
+    Ok((entry, on_failure, arguments))
+}
+
+/// Binds the process to processors, before it has a second thread.
+fn pin(cpus: &[usize]) -> Result<(), String> {
+    let mut set = rustix::thread::CpuSet::new();
+    for &cpu in cpus {
+        if cpu >= rustix::thread::CpuSet::MAX_CPU {
+            return Err(format!("there is no processor {cpu}"));
+        }
+        set.set(cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|error| format!("cannot run on the processors {cpus:?}: {error}"))
+}
+
+/// Tells the parent how the target ended, after the child's own hook has run; gives the exit code.
+fn finish(report: &Report, on_failure: Option<FailureHook>) -> i32 {
+    if let Report::Raised(remote) = report {
+        match on_failure {
+            Some(hook) => drop(panic::catch(|| hook(remote))),
+            // A panic has been printed when it happened.
+            None if !remote.is_panic() => panic::print("", remote),
+            None => {}
+        }
+    }
+    uplink::report(report);
+    i32::from(!matches!(report, Report::Returned(_)))
+}
+
+/// The last chance to tell the parent, in a program that does not unwind.
+fn report_panic_before_abort(remote: RemoteException) {
+    uplink::report(&Report::Raised(remote));
+}

@@ -1,0 +1,86 @@
+//! The first line of `main`: a parent goes on, a child goes to its target and never returns.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::handshake::kind;
+use crate::{child, exit, sys};
+
+static INITIALISED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`init`] was called.
+pub(crate) fn is_initialised() -> bool {
+    INITIALISED.load(Ordering::Acquire)
+}
+
+/// Makes this program able to start processes; must be the first line of `main`.
+///
+/// In a program started by a user it returns at once. In a child it runs the target and ends
+/// the process, so nothing behind it runs there. `#[mp::main]` writes this line; a test calls
+/// `mp::enable_test_support!();` instead.
+///
+/// At the end of `main` (and in [`std::process::exit`]) it waits for the children, as Python does:
+/// daemonic ones get SIGTERM, all others are joined.
+///
+/// # Panics
+///
+/// In a child that has no descriptor left for its control socket, or no `/dev/null`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use mp_context as mp;
+/// fn main() -> mp::Result<()> {
+///     mp::init();
+///     let p = mp::Process::start(|n: u64| Ok(n * n), (12,))?;
+///     println!("{}", p.into_result()?);
+///     Ok(())
+/// }
+/// ```
+pub fn init() {
+    if INITIALISED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    match sys::socket::take_from_stdin(kind::BOOTSTRAP) {
+        Ok(Some(socket)) => child::run(socket),
+        Ok(None) => exit::register(),
+        Err(error) => panic!("a child process cannot take over its control socket: {error}"),
+    }
+}
+
+/// What [`enable_test_support!`](crate::enable_test_support) runs before `main`.
+#[doc(hidden)]
+pub fn init_before_main() {
+    sys::signal::ignore_sigpipe();
+    init();
+}
+
+/// Lets a test binary or a documentation test start processes: one line, anywhere in it.
+///
+/// It does what [`init`](crate::init) does, before the test harness runs, so it works under `cargo test`, with
+/// nextest, and in doctests, where no `main` can be written.
+///
+/// # Examples
+///
+/// ```
+/// # use mp_context as mp;
+/// mp::enable_test_support!();
+///
+/// let p = mp::Process::start(|| Ok(7), ())?;
+/// assert_eq!(*p.result()?, 7);
+/// # mp::Result::Ok(())
+/// ```
+#[macro_export]
+macro_rules! enable_test_support {
+    () => {
+        const _: () = {
+            #[used]
+            #[unsafe(link_section = ".init_array")]
+            static ENTRY: extern "C" fn() = {
+                extern "C" fn entry() {
+                    $crate::__private::init_before_main();
+                }
+                entry
+            };
+        };
+    };
+}

@@ -1,0 +1,47 @@
+#![doc = include_str!("../README.md")]
+
+mod child;
+mod context;
+mod current;
+mod deadline;
+mod error;
+mod exit;
+mod handshake;
+mod init;
+mod logging;
+mod panic;
+mod prim;
+mod process;
+mod state;
+mod supervisor;
+mod sys;
+mod target;
+mod thread;
+mod wait;
+
+pub use context::{
+    MP_SPAWN_CTX, SpawnContext, get_all_start_methods, get_context, get_start_method,
+};
+pub use current::{
+    AuthKey, ChildInfo, CurrentProcess, ParentProcess, active_children, cpu_count, current_process,
+    parent_process,
+};
+pub use error::{
+    ProcessError, ProcessId, StartError, ThreadError, Timeout, TransferError, UnknownName,
+};
+pub use init::init;
+pub use logging::origin::{LogOrigin, log_origin};
+pub use mp_remote_exception::{Error, RemoteException, Result, bail, ensure};
+pub use process::{Process, ProcessBuilder, set_executable};
+pub use target::Target;
+pub use thread::{Thread, ThreadBuilder};
+pub use wait::{
+    ALL_COMPLETED, AsCompleted, FIRST_COMPLETED, FIRST_EXCEPTION, ReturnWhen, Worker, as_completed,
+    wait,
+};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::init::init_before_main;
+    pub use crate::state::completion::{Completion, End};
+}

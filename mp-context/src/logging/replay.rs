@@ -1,0 +1,81 @@
+//! The parent's side: a record that arrived goes to the logger of this process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mp_reduction::Message;
+
+use super::record::Incoming;
+
+/// Logs what the child `sender` (name and pid) sent.
+///
+/// Bytes that are no record are dropped with a warning; a logger that panics has said so by its
+/// panic and costs this record, not the thread that serves all children.
+pub(crate) fn replay(sender: (&str, u32), body: Vec<u8>) {
+    let record = match Message::from_parts(body, Vec::new()).decode::<Incoming>() {
+        Ok(record) => record,
+        Err(error) => {
+            let (name, pid) = sender;
+            log::warn!(
+                "process '{name}' (pid {pid}) sent a log record that cannot be read: {error}"
+            );
+            return;
+        }
+    };
+    let _logged = catch_unwind(AssertUnwindSafe(|| record.log(sender, log::logger())));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::logging::record;
+
+    /// Keeps what it is given, and its origin.
+    struct Keeper(Mutex<Vec<(String, Option<crate::LogOrigin>)>>);
+
+    impl log::Log for Keeper {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.target() != "muted"
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            let value = record.key_values().get("n".into()).map(|v| v.to_string());
+            let text =
+                format!("{} {} {:?} {:?}", record.target(), record.args(), record.line(), value);
+            self.0.lock().unwrap().push((text, crate::log_origin(record)));
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn a_record_keeps_its_fields_and_the_origin_of_the_first_process() {
+        log::set_max_level(log::LevelFilter::Info);
+        let keeper = Keeper(Mutex::default());
+        let build = |level, target, kvs| {
+            let record = log::Record::builder()
+                .level(level)
+                .target(target)
+                .args(format_args!("said {}", 1))
+                .line(Some(7))
+                .key_values(&kvs)
+                .build();
+            let bytes = record::encode(&record).unwrap().bytes().to_vec();
+            Message::from_parts(bytes, Vec::new()).decode::<Incoming>().unwrap()
+        };
+        build(log::Level::Info, "shown", [("n", 5_i64)]).log(("w", 3), &keeper);
+        build(log::Level::Debug, "too low", [("n", 5_i64)]).log(("w", 3), &keeper);
+        build(log::Level::Info, "muted", [("n", 5_i64)]).log(("w", 3), &keeper);
+        let kept = keeper.0.lock().unwrap();
+        let [(text, Some(origin))] = kept.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(text, "shown said 1 Some(7) Some(\"5\")");
+        assert_eq!((origin.process.as_str(), origin.pid), ("w", 3));
+        assert!(origin.time.elapsed().unwrap().as_secs() < 60);
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_dropped() {
+        replay(("w", 3), b"\x93garbage".to_vec());
+    }
+}

@@ -1,0 +1,409 @@
+//! One thread that serves all children of this process: log records, reports, ends.
+//!
+//! It sleeps in epoll on the control socket and the pidfd of each child. A child is reaped
+//! through its pidfd, here and nowhere else, so its pid cannot be used again before its handle knows of
+//! its end. Everything that a child has written is handled before its end is announced.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use mp_reduction::wire::{FrameReader, WireError};
+use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, Timespec, epoll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use crate::current::ChildInfo;
+use crate::error::{ProcessError, ProcessId};
+use crate::handshake::{self, kind};
+use crate::logging::replay::replay;
+use crate::state::completion::{Completion, End};
+use crate::state::ending::{Evidence, Report, Status};
+use crate::sys;
+
+/// A child of this process, from its start until the last handle is dropped.
+#[derive(Debug)]
+pub(crate) struct Child {
+    key: u64,
+    info: ChildInfo,
+    pidfd: OwnedFd,
+    /// `None` once it ended.
+    link: Mutex<Option<Link>>,
+    ended: OnceLock<Ended>,
+    completion: Completion,
+}
+
+/// The parent's ends of what ties a living child to it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) socket: UnixStream,
+    /// Closed by the end of this process, whatever it is; never written.
+    _lifeline: OwnedFd,
+    pub(crate) start_limit: Duration,
+    reader: FrameReader,
+    is_watched: bool,
+    took_call: bool,
+    report: Option<Report>,
+    broken: Option<String>,
+    stalled: bool,
+}
+
+/// What is known of a child that ended.
+#[derive(Debug)]
+struct Ended {
+    status: Status,
+    failure: Option<ProcessError>,
+    /// The encoded result, until the handle takes it.
+    result: Mutex<Option<mp_reduction::Message>>,
+}
+
+impl Link {
+    pub(crate) fn new(socket: UnixStream, lifeline: OwnedFd, start_limit: Duration) -> Link {
+        Link {
+            socket,
+            _lifeline: lifeline,
+            start_limit,
+            reader: FrameReader::new(),
+            is_watched: true,
+            took_call: true,
+            report: None,
+            broken: None,
+            stalled: false,
+        }
+    }
+
+    /// Reads and handles what has arrived: one portion, or `all` that is there.
+    fn drain(&mut self, child: &Child, all: bool) {
+        while self.broken.is_none() {
+            match self.handle_frames(child) {
+                Ok(()) => {}
+                Err(reason) => {
+                    self.broken = Some(reason);
+                    self.unwatch();
+                    child.signal(Signal::KILL);
+                    return;
+                }
+            }
+            match self.reader.fill(&self.socket) {
+                Ok(0) => return self.unwatch(),
+                Ok(_) if all => {}
+                Ok(_) => {
+                    // The rest waits for its turn behind the other children.
+                    self.broken = self.handle_frames(child).err();
+                    return;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // The kernel says so when bytes were left unread at the other end: the only
+                    // ones that are ever sent there are the call.
+                    self.took_call = error.kind() != io::ErrorKind::ConnectionReset;
+                    return self.unwatch();
+                }
+            }
+        }
+    }
+
+    fn handle_frames(&mut self, child: &Child) -> Result<(), String> {
+        while let Some(frame) = self.reader.next_frame().map_err(|e: WireError| e.to_string())? {
+            if frame.kind == kind::LOG {
+                replay((&child.info.name, child.info.pid), frame.body.into_owned());
+            } else {
+                self.report = Some(handshake::report_from(frame)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the socket out of the epoll set; nothing will come from it any more.
+    fn unwatch(&mut self) {
+        if std::mem::take(&mut self.is_watched) {
+            let _gone = Supervisor::get().map(|s| epoll::delete(&s.epoll, &self.socket));
+        }
+    }
+}
+
+impl Child {
+    pub(crate) fn new(info: ChildInfo, pidfd: OwnedFd, link: Link) -> Child {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        Child {
+            key: NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            info,
+            pidfd,
+            link: Mutex::new(Some(link)),
+            ended: OnceLock::new(),
+            completion: Completion::new(),
+        }
+    }
+
+    /// Children are numbered in the order of their start.
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    pub(crate) fn info(&self) -> ChildInfo {
+        self.info.clone()
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.info.name
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.info.pid
+    }
+
+    pub(crate) fn is_daemon(&self) -> bool {
+        self.info.daemon
+    }
+
+    pub(crate) fn completion(&self) -> &Completion {
+        &self.completion
+    }
+
+    /// Readable from the end of the process on.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// `None` while it runs.
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.ended.get().map(|ended| ended.status)
+    }
+
+    /// Why it gave no result; `None` while it runs and when it gave one.
+    pub(crate) fn failure(&self) -> Option<&ProcessError> {
+        self.ended.get()?.failure.as_ref()
+    }
+
+    /// The encoded result, once.
+    pub(crate) fn take_result(&self) -> Option<mp_reduction::Message> {
+        self.ended.get()?.result.lock().take()
+    }
+
+    /// Sends a signal; does nothing to a process that ended.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.ended.get().is_none() {
+            // Fails only if it has ended in the meantime.
+            let _sent = rustix::process::pidfd_send_signal(&self.pidfd, signal);
+        }
+    }
+
+    /// Whether its start limit is over and it has not taken its call; it is killed then.
+    fn kill_if_stalled(&self) {
+        if let Some(link) = &mut *self.link.lock()
+            && link.report.is_none()
+            && sys::socket::unread_by_peer(&link.socket).is_ok_and(|len| len > 0)
+        {
+            link.stalled = true;
+            self.signal(Signal::KILL);
+        }
+    }
+
+    fn on_readable(&self) {
+        if let Some(link) = &mut *self.link.lock() {
+            link.drain(self, false);
+        }
+    }
+
+    /// Reaps the process if it has ended, and then tells everybody; whether it has.
+    fn on_exit(&self) -> bool {
+        let mut guard = self.link.lock();
+        let Some(link) = &mut *guard else { return true };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let status = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(None) | Err(rustix::io::Errno::INTR) => return false,
+            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Status::Exited(code),
+                (None, Some(signal)) => Status::Signaled { signal, core_dumped: status.dumped() },
+                (None, None) => Status::Unknown,
+            },
+            Err(_) => Status::Unknown,
+        };
+        link.drain(self, true);
+        link.unwatch();
+        let evidence = Evidence {
+            report: link.report.take(),
+            status,
+            took_call: link.took_call,
+            stalled: link.stalled.then_some(link.start_limit),
+            broken: link.broken.take(),
+        };
+        *guard = None;
+        drop(guard);
+        let process = ProcessId::new(Arc::clone(&self.info.name), self.info.pid);
+        let outcome = evidence.decide(process);
+        let (failure, result) = match outcome {
+            Ok(message) => (None, Some(message)),
+            Err(error) => (Some(error), None),
+        };
+        let failed = failure.is_some();
+        let _first = self.ended.set(Ended { status, failure, result: Mutex::new(result) });
+        self.completion.complete(End { failed });
+        true
+    }
+}
+
+/// The tables of the thread, shared with the threads that start processes.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    epoll: OwnedFd,
+    /// Wakes the thread when its sleep would be too long.
+    wake: OwnedFd,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    children: HashMap<u64, Arc<Child>>,
+    /// When to look whether a child has taken its call; entries outlive their children.
+    start_limits: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// When the thread wakes up by itself, if it sleeps; `None` is never.
+    wakes_at: Option<Instant>,
+}
+
+static SUPERVISOR: OnceLock<Supervisor> = OnceLock::new();
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// What an event belongs to: the key of the child, and which of its two descriptors.
+fn event_data(key: u64, is_exit: bool) -> epoll::EventData {
+    epoll::EventData::new_u64(key << 1 | u64::from(is_exit))
+}
+
+/// The event of the wake-up descriptor; no child has the key 0.
+const WAKE: u64 = 0;
+
+/// The children of this process that have not ended.
+pub(crate) fn children() -> Vec<Arc<Child>> {
+    let Some(supervisor) = Supervisor::get() else {
+        return Vec::new();
+    };
+    let children = supervisor.tables.lock().children.values().cloned().collect::<Vec<_>>();
+    // One that has just ended is listed no more, whether or not the thread has noticed.
+    children.into_iter().filter(|child| !child.on_exit()).collect()
+}
+
+impl Supervisor {
+    fn get() -> Option<&'static Supervisor> {
+        SUPERVISOR.get()
+    }
+
+    /// The running supervisor of this process.
+    pub(crate) fn start() -> io::Result<&'static Supervisor> {
+        if let Some(running) = Supervisor::get() {
+            return Ok(running);
+        }
+        let _one_at_a_time = STARTING.lock();
+        if let Some(running) = Supervisor::get() {
+            return Ok(running);
+        }
+        let supervisor = Supervisor {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            tables: Mutex::default(),
+        };
+        let data = epoll::EventData::new_u64(WAKE);
+        epoll::add(&supervisor.epoll, &supervisor.wake, data, epoll::EventFlags::IN)?;
+        // The thread finds the supervisor in the static, which is set before it is let go.
+        let (go, wait) = std::sync::mpsc::channel();
+        std::thread::Builder::new().name("mp-supervisor".to_owned()).spawn(move || {
+            if let Ok(supervisor) = wait.recv() {
+                Supervisor::run(supervisor);
+            }
+        })?;
+        let supervisor = SUPERVISOR.get_or_init(|| supervisor);
+        let _sent = go.send(supervisor);
+        Ok(supervisor)
+    }
+
+    /// Serves `child` from now on.
+    pub(crate) fn adopt(&self, child: &Arc<Child>) -> io::Result<()> {
+        let limit = {
+            let guard = child.link.lock();
+            let Some(link) = &*guard else { return Ok(()) };
+            self.tables.lock().children.insert(child.key, Arc::clone(child));
+            let flags = epoll::EventFlags::IN;
+            epoll::add(&self.epoll, &link.socket, event_data(child.key, false), flags)
+                .and_then(|()| {
+                    epoll::add(&self.epoll, &child.pidfd, event_data(child.key, true), flags)
+                })
+                .inspect_err(|_| drop(self.tables.lock().children.remove(&child.key)))?;
+            Instant::now().checked_add(link.start_limit)
+        };
+        if let Some(limit) = limit {
+            let mut tables = self.tables.lock();
+            tables.start_limits.push(Reverse((limit, child.key)));
+            if tables.wakes_at.is_none_or(|wakes_at| limit < wakes_at) {
+                tables.wakes_at = Some(limit);
+                drop(tables);
+                let _woken = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self) {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            let timeout = self.serve_start_limits();
+            events.clear();
+            let spare = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.epoll, spare, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("epoll fails on descriptors of our own: {error}"),
+            }
+            for event in &events {
+                match event.data.u64() {
+                    WAKE => {
+                        let mut count = [0; 8];
+                        let _read = rustix::io::read(&self.wake, &mut count);
+                    }
+                    data => self.serve(data >> 1, data & 1 == 1),
+                }
+            }
+        }
+    }
+
+    fn serve(&self, key: u64, is_exit: bool) {
+        let Some(child) = self.tables.lock().children.get(&key).cloned() else {
+            return;
+        };
+        if !is_exit {
+            child.on_readable();
+        } else if child.on_exit() {
+            let _gone = epoll::delete(&self.epoll, &child.pidfd);
+            drop(self.tables.lock().children.remove(&key));
+        }
+    }
+
+    /// Kills who has not taken its call in time; how long until the next limit.
+    fn serve_start_limits(&self) -> Option<Timespec> {
+        loop {
+            let mut tables = self.tables.lock();
+            let Some(Reverse((limit, key))) = tables.start_limits.peek().copied() else {
+                tables.wakes_at = None;
+                return None;
+            };
+            let left = limit.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                tables.wakes_at = Some(limit);
+                return Timespec::try_from(left).ok();
+            }
+            tables.start_limits.pop();
+            let child = tables.children.get(&key).cloned();
+            drop(tables);
+            if let Some(child) = child {
+                child.kill_if_stalled();
+            }
+        }
+    }
+}
+
+/// A process descriptor for a child that nobody has reaped.
+pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}

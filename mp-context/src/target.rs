@@ -1,0 +1,73 @@
+//! What a process can run: functions and closures that capture nothing.
+
+use mp_remote_exception::Result;
+
+/// A function, or a closure that captures nothing, that takes the arguments `Args` (a tuple of 0 to
+/// 12) and returns `mp::Result<T>`.
+///
+/// The child runs the same program, so a target needs no registration: its place in the program
+/// is all that is sent. That is why it cannot capture anything; pass values as arguments.
+///
+/// # Examples
+///
+/// ```
+/// # use mp_context as mp;
+/// mp::enable_test_support!();
+///
+/// fn power(base: u64, exponent: u32) -> mp::Result<u64> {
+///     Ok(base.pow(exponent))
+/// }
+/// let p = mp::Process::start(power, (3, 4))?;
+/// assert_eq!(p.into_result()?, 81);
+///
+/// let p = mp::Process::start(|name: String| Ok(name.len()), ("four".to_owned(),))?;
+/// assert_eq!(p.into_result()?, 4);
+/// # mp::Result::Ok(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be run in a process with the arguments `{Args}`",
+    label = "not a target for these arguments",
+    note = "a target is a function, or a closure that captures nothing, that returns `mp::Result<_>`",
+    note = "its arguments are a tuple, one argument `x` is `(x,)`, and their types must be those of the function"
+)]
+pub trait Target<Args>: Copy + 'static {
+    /// What the target returns when it succeeds.
+    type Output;
+
+    /// Calls the target.
+    #[doc(hidden)]
+    #[expect(clippy::missing_errors_doc, reason = "the errors are the target's own")]
+    fn call(self, args: Args) -> Result<Self::Output>;
+}
+
+macro_rules! targets {
+    ($(($($argument:ident)*))*) => {
+        $(impl<Func, Out, $($argument),*> Target<($($argument,)*)> for Func
+        where
+            Func: Fn($($argument),*) -> Result<Out> + Copy + 'static,
+        {
+            type Output = Out;
+
+            #[allow(non_snake_case, reason = "the arguments are named like their types")]
+            fn call(self, ($($argument,)*): ($($argument,)*)) -> Result<Out> {
+                self($($argument),*)
+            }
+        })*
+    };
+}
+
+targets! {
+    ()
+    (A)
+    (A B)
+    (A B C)
+    (A B C D)
+    (A B C D E)
+    (A B C D E F)
+    (A B C D E F G)
+    (A B C D E F G H)
+    (A B C D E F G H I)
+    (A B C D E F G H I J)
+    (A B C D E F G H I J K)
+    (A B C D E F G H I J K L)
+}

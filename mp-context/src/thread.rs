@@ -1,0 +1,291 @@
+//! [`Thread`]: the same handle for a function in a thread of this process.
+
+use std::fmt::{self, Debug};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use mp_remote_exception::{Frames, Origin, RemoteException, Result};
+use parking_lot::Mutex;
+
+use crate::deadline::after;
+use crate::error::ThreadError;
+use crate::state::completion::{Completion, End};
+
+/// Threads that the end of the process waits for.
+static ORDINARY: Mutex<Vec<Arc<Core>>> = Mutex::new(Vec::new());
+
+/// What does not depend on the type of the result.
+#[derive(Debug)]
+struct Core {
+    name: Arc<str>,
+    id: OnceLock<ThreadId>,
+    completion: Completion,
+}
+
+/// A function that runs in a thread of this process, with the handle of a [`Process`](crate::Process).
+///
+/// Unlike that of [`std::thread`], its end can be waited for together with that of others, by
+/// [`wait`](crate::wait) and [`as_completed`](crate::as_completed), its result can be asked for
+/// repeatedly, and the end of `main` waits for it unless it is a daemon.
+///
+/// # Examples
+///
+/// ```
+/// # use mp_context as mp;
+/// let base = 40;
+/// let t = mp::Thread::start(move || -> mp::Result<u32> { Ok(base + 2) });
+/// assert_eq!(*t.result()?, 42);
+/// # mp::Result::Ok(())
+/// ```
+pub struct Thread<T> {
+    core: Arc<Core>,
+    slot: Arc<Slot<T>>,
+    outcome: OnceLock<Result<T, ThreadError>>,
+}
+
+type Slot<T> = Mutex<Option<Result<T, ThreadError>>>;
+
+impl<T: Send + 'static> Thread<T> {
+    /// Runs `target` in a new thread.
+    ///
+    /// If the system cannot start one, the handle has ended with [`ThreadError::Start`].
+    pub fn start<F>(target: F) -> Thread<T>
+    where
+        F: FnOnce() -> Result<T> + Send + 'static,
+    {
+        Thread::<T>::builder(target).start()
+    }
+
+    /// Describes a thread before it is started.
+    pub fn builder<F>(target: F) -> ThreadBuilder<F>
+    where
+        F: FnOnce() -> Result<T> + Send + 'static,
+    {
+        static COUNTER: AtomicU32 = AtomicU32::new(1);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        ThreadBuilder { target, name: format!("Thread-{number}").into(), daemon: false }
+    }
+}
+
+/// A thread before its start.
+#[must_use = "a builder does nothing until `start`"]
+pub struct ThreadBuilder<F> {
+    target: F,
+    name: Arc<str>,
+    daemon: bool,
+}
+
+impl<F> Debug for ThreadBuilder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Thread name='{}' initial>", self.name)
+    }
+}
+
+impl<F> ThreadBuilder<F> {
+    /// Its name; without one it is `Thread-` and a counter.
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.name = name.as_ref().into();
+        self
+    }
+
+    /// Whether the end of the process does not wait for it. Default: it does.
+    pub fn daemon(mut self, daemon: bool) -> Self {
+        self.daemon = daemon;
+        self
+    }
+
+    /// Starts it; see [`Thread::start`].
+    pub fn start<T>(self) -> Thread<T>
+    where
+        F: FnOnce() -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let ThreadBuilder { target, name, daemon } = self;
+        let core = Arc::new(Core { name, id: OnceLock::new(), completion: Completion::new() });
+        let slot: Arc<Slot<T>> = Arc::default();
+        if !daemon {
+            ORDINARY.lock().push(Arc::clone(&core));
+        }
+        let run = {
+            let (core, slot) = (Arc::clone(&core), Arc::clone(&slot));
+            move || {
+                let _first = core.id.set(std::thread::current().id());
+                core.end(&slot, run(target, &core.name));
+            }
+        };
+        // The system's name of a thread has no zero byte.
+        let system_name = core.name.replace('\0', "");
+        if let Err(source) = std::thread::Builder::new().name(system_name).spawn(run) {
+            let (name, source) = (Arc::clone(&core.name), Arc::new(source));
+            core.end(&slot, Err(ThreadError::Start { name, source }));
+        }
+        Thread { core, slot, outcome: OnceLock::new() }
+    }
+}
+
+/// Calls the function; an error or a panic becomes what its joiners get.
+fn run<T>(target: impl FnOnce() -> Result<T>, name: &str) -> Result<T, ThreadError> {
+    let raised = match catch_unwind(AssertUnwindSafe(|| __mp_begin_short_backtrace(target))) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => RemoteException::from_raised(&error, Origin::current_thread(name)),
+        Err(payload) => {
+            let origin = Origin::current_thread(name);
+            RemoteException::from_panic(&*payload, None, &Frames::default(), origin)
+        }
+    };
+    Err(ThreadError::Exception(raised))
+}
+
+/// Marks the place in a stack from which on it is the user's; see `Frames`.
+#[inline(never)]
+fn __mp_begin_short_backtrace<T>(target: impl FnOnce() -> T) -> T {
+    let value = target();
+    // Keeps this frame on the stack: the call above must not become a jump.
+    std::hint::black_box(());
+    value
+}
+
+impl Core {
+    fn end<T>(self: &Arc<Core>, slot: &Slot<T>, outcome: Result<T, ThreadError>) {
+        let failed = outcome.is_err();
+        *slot.lock() = Some(outcome);
+        ORDINARY.lock().retain(|other| !Arc::ptr_eq(other, self));
+        self.completion.complete(End { failed });
+    }
+}
+
+impl<T> Thread<T> {
+    pub(crate) fn own_completion(&self) -> &Completion {
+        &self.core.completion
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Whether it has ended, in whatever way.
+    pub fn done(&self) -> bool {
+        self.core.completion.end().is_some()
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&self) -> bool {
+        !self.done()
+    }
+
+    /// Sleeps until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// What the function raised, a panic included; the same on every call. A thread that waits for
+    /// itself gets [`ThreadError::WaitsForItself`].
+    pub fn join(&self) -> Result<(), ThreadError> {
+        self.wait(None)?;
+        self.ended().as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// Sleeps until it has ended or the time is over; `Ok(false)` if it still runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Thread::join), once it has ended.
+    pub fn join_timeout(&self, timeout: Duration) -> Result<bool, ThreadError> {
+        match self.wait(Some(timeout)) {
+            Ok(()) => self.join().map(|()| true),
+            Err(ThreadError::Timeout) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sleeps until it has ended and gives what the function returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](Thread::join).
+    pub fn result(&self) -> Result<&T, ThreadError> {
+        self.wait(None)?;
+        self.ended().as_ref().map_err(Clone::clone)
+    }
+
+    /// [`result`](Thread::result), waiting no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ThreadError::Timeout`] if it still runs; else as `result`.
+    pub fn result_timeout(&self, timeout: Duration) -> Result<&T, ThreadError> {
+        self.wait(Some(timeout))?;
+        self.result()
+    }
+
+    /// [`result`](Thread::result) by value.
+    ///
+    /// # Errors
+    ///
+    /// As `result`.
+    pub fn into_result(self) -> Result<T, ThreadError> {
+        self.wait(None)?;
+        self.ended();
+        self.outcome.into_inner().unwrap_or(Err(ThreadError::Timeout))
+    }
+
+    /// Sleeps until it has ended and gives what the function raised; `None` if it succeeded.
+    ///
+    /// # Errors
+    ///
+    /// [`ThreadError::Start`] if it never ran.
+    pub fn exception(&self) -> Result<Option<RemoteException>, ThreadError> {
+        match self.join() {
+            Ok(()) => Ok(None),
+            Err(ThreadError::Exception(raised)) => Ok(Some(raised)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`exception`](Thread::exception), waiting no longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`ThreadError::Timeout`] if it still runs; else as `exception`.
+    pub fn exception_timeout(
+        &self,
+        timeout: Duration,
+    ) -> Result<Option<RemoteException>, ThreadError> {
+        self.wait(Some(timeout))?;
+        self.exception()
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<(), ThreadError> {
+        if self.is_alive() && self.core.id.get() == Some(&std::thread::current().id()) {
+            return Err(ThreadError::WaitsForItself { name: Arc::clone(&self.core.name) });
+        }
+        let end = self.core.completion.wait(timeout.and_then(after));
+        end.map(|_| ()).ok_or(ThreadError::Timeout)
+    }
+
+    /// The outcome of a thread that has ended.
+    fn ended(&self) -> &Result<T, ThreadError> {
+        // Set before the end is announced, taken here only.
+        self.outcome.get_or_init(|| self.slot.lock().take().unwrap_or(Err(ThreadError::Timeout)))
+    }
+}
+
+impl<T> Debug for Thread<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.done() { "stopped" } else { "started" };
+        write!(f, "<Thread name='{}' {state}>", self.name())
+    }
+}
+
+/// Waits for the threads that are no daemons; called by the thread that ends the process.
+pub(crate) fn join_all() {
+    let me = std::thread::current().id();
+    loop {
+        let other = ORDINARY.lock().iter().find(|core| core.id.get() != Some(&me)).cloned();
+        let Some(core) = other else { return };
+        let _end = core.completion.wait(None);
+    }
+}

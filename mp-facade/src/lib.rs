@@ -1,0 +1,16 @@
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+pub use mp_context::{
+    ALL_COMPLETED, AsCompleted, AuthKey, ChildInfo, CurrentProcess, FIRST_COMPLETED,
+    FIRST_EXCEPTION, LogOrigin, MP_SPAWN_CTX, ParentProcess, Process, ProcessBuilder, ProcessError,
+    ProcessId, ReturnWhen, SpawnContext, StartError, Target, Thread, ThreadBuilder, ThreadError,
+    Timeout, TransferError, UnknownName, Worker, active_children, as_completed, cpu_count,
+    current_process, enable_test_support, get_all_start_methods, get_context, get_start_method,
+    init, log_origin, parent_process, set_executable, wait,
+};
+pub use mp_macros::main;
+pub use mp_reduction::DupFd;
+pub use mp_remote_exception::{
+    Error, RemoteException, Result, bail, ensure, get_remote_traceback, is_remote_exception,
+};
