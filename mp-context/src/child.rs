@@ -1,5 +1,6 @@
 //! The child's side: from the control socket on standard input to the exit code.
 
+use std::ffi::CString;
 use std::os::unix::net::UnixStream;
 
 use mp_reduction::Message;
@@ -96,6 +97,8 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
     if !bootstrap.cpus.is_empty() {
         pin(&bootstrap.cpus)?;
     }
+    // What `ps` and `top` show; without it, the name of the link that was executed.
+    let _named = CString::new(name.replace('\0', "")).map(|name| rustix::thread::set_name(&name));
     Identity {
         name: name.into(),
         identity: bootstrap.identity,
