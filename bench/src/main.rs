@@ -1,56 +1,77 @@
-use std::time::Instant;
-use std::process::{Command, Stdio};
+//! `cargo run --release [case]`: which cases there are, what is promised for each, and their order.
+#![forbid(unsafe_code)]
 
-fn floor() {
-    let mut c = Command::new("/proc/self/exe");
-    c.arg("--exit").stdin(Stdio::null());
-    assert!(c.spawn().unwrap().wait().unwrap().success());
+mod logs;
+mod machine;
+mod pair;
+mod python;
+mod start;
+mod table;
+
+use std::time::Duration;
+
+use pair::Measured;
+use table::{Shown, Wanted};
+
+/// One row of the table.
+struct Case {
+    name: &'static str,
+    shown: Shown,
+    wanted: Wanted,
+    measure: fn() -> mp::Result<Measured>,
 }
-fn ours() {
-    let p = mp::Process::start(|| Ok(7u32), ()).unwrap();
-    assert_eq!(*p.result().unwrap(), 7);
+
+const fn start(name: &'static str, wanted: Wanted, measure: fn() -> mp::Result<Measured>) -> Case {
+    Case { name, shown: Shown::Time, wanted, measure }
 }
-fn peer() {
-    let h = procspawn::spawn((), |()| 7u32);
-    assert_eq!(h.join().unwrap(), 7);
-}
-fn time(f: fn()) -> f64 { let t = Instant::now(); f(); t.elapsed().as_secs_f64()*1e6 }
-fn med(v: &mut Vec<f64>) -> f64 { v.sort_by(f64::total_cmp); v[v.len()/2] }
-struct Null(std::sync::atomic::AtomicU64);
-impl log::Log for Null { fn enabled(&self,_:&log::Metadata)->bool{true} fn log(&self,r:&log::Record){ let s=r.args().to_string(); std::hint::black_box(s); self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);} fn flush(&self){} }
-static NULL: Null = Null(std::sync::atomic::AtomicU64::new(0));
-fn logs(n: u32) -> mp::Result<f64> {
-    let t = Instant::now();
-    for i in 0..n { log::info!("record number {i} of a child"); }
-    Ok(t.elapsed().as_secs_f64()*1e9/f64::from(n))
-}
-fn bursts(n: u32) -> mp::Result<f64> {
-    let mut v = vec![];
-    for _ in 0..n { 
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        let t = Instant::now();
-        for i in 0..100 { log::info!("record number {i} of a child"); }
-        v.push(t.elapsed().as_secs_f64()*1e9/100.0);
+
+const CASES: &[Case] = &[
+    start("start/floor", Wanted::TimesAtMost(1.35), start::floor),
+    start("start/floor_4gib", Wanted::TimesAtMost(1.35), start::floor_4gib),
+    start("start/4gib_against_none", Wanted::TimesAtMost(1.1), start::large_against_small_parent),
+    start("start/procspawn", Wanted::FasterTimes(1.0), start::procspawn),
+    start("start/multiprocessing", Wanted::FasterTimes(35.0), start::python_pipe),
+    start("start/multiprocessing_queue", Wanted::FasterTimes(35.0), start::python_queue),
+    Case {
+        name: "log/multiprocessing",
+        shown: Shown::Rate,
+        wanted: Wanted::FasterTimes(8.0),
+        measure: logs::against_queue_handler,
+    },
+    Case {
+        name: "log/mpservice",
+        shown: Shown::Rate,
+        wanted: Wanted::FasterTimes(8.0),
+        measure: logs::against_mpservice,
+    },
+    Case {
+        name: "log/child_cost",
+        shown: Shown::Time,
+        wanted: Wanted::AtMost(Duration::from_nanos(1500)),
+        measure: logs::child_cost,
+    },
+];
+
+fn main() -> mp::Result<()> {
+    // Ahead of `mp::init`: this run is the floor that a start is compared with.
+    if std::env::args_os().nth(1).is_some_and(|word| word == start::EXIT_AT_ONCE) {
+        return Ok(());
     }
-    Ok(med(&mut v))
-}
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("--exit") { return; }
     mp::init();
     procspawn::init();
-    log::set_logger(&NULL).unwrap(); log::set_max_level(log::LevelFilter::Info);
-    let (mut a, mut b, mut c) = (vec![], vec![], vec![]);
-    for _ in 0..20 { floor(); ours(); peer(); }
-    for _ in 0..std::env::args().nth(1).map_or(300, |n| n.parse().unwrap()) { a.push(time(floor)); b.push(time(ours)); c.push(time(peer)); }
-    let (a,b,c)=(med(&mut a),med(&mut b),med(&mut c));
-    println!("floor {a:.0} ours {b:.0} ({:.2}) procspawn {c:.0} ({:.2})", b/a, c/a);
-    for _ in 0..5 {
-    let t = Instant::now();
-    let n = 200_000;
-    let p = mp::Process::start(logs, (n,)).unwrap();
-    let child = *p.result().unwrap();
-    println!("log: handled {:.2} us/record, child {:.2} us", t.elapsed().as_secs_f64()*1e6/f64::from(n), child/1e3);
+    logs::install();
+
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    let chosen: Vec<_> = CASES.iter().filter(|case| case.name.contains(&filter)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
+        mp::bail!("no case has '{filter}' in its name; there are {}", names.join(", "));
     }
-    println!("bursts of 100: {:.0} ns", mp::Process::start(bursts, (500,)).unwrap().into_result().unwrap());
-    println!("{}", NULL.0.load(std::sync::atomic::Ordering::Relaxed));
+    machine::print();
+    table::print_head();
+    for case in chosen {
+        table::print_row(case.name, case.shown, case.wanted, &(case.measure)()?);
+    }
+    table::print_legend();
+    Ok(())
 }

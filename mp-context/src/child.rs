@@ -19,10 +19,10 @@ use crate::target::Target;
 use crate::{exit, panic, process};
 
 /// Runs a target of one type on encoded arguments.
-pub(crate) type Entry = fn(&Message) -> Report;
+pub(crate) type Entry = fn(Message) -> Report;
 
 /// The entry function of target `F` with arguments `Args`.
-pub(crate) fn entry<F, Args>(arguments: &Message) -> Report
+pub(crate) fn entry<F, Args>(message: Message) -> Report
 where
     F: Target<Args>,
     Args: DeserializeOwned,
@@ -30,7 +30,9 @@ where
 {
     let call = || -> Result<mp_remote_exception::Result<F::Output>, Report> {
         let arguments: Args =
-            arguments.decode().map_err(|error| Report::ArgumentsUndecodable(error.to_string()))?;
+            message.decode().map_err(|error| Report::ArgumentsUndecodable(error.to_string()))?;
+        // The target alone decides how long the descriptors in its arguments stay open.
+        drop(message);
         Ok(__mp_begin_short_backtrace(zero_sized::value::<F>(), arguments))
     };
     match panic::catch(call) {
@@ -66,8 +68,7 @@ pub(crate) fn run(socket: UnixStream) -> ! {
             uplink::set(Uplink::new(socket));
             panic::install(report_panic_before_abort);
             exit::register();
-            let report = entry(&arguments);
-            drop(arguments);
+            let report = entry(arguments);
             finish(&report, on_failure)
         }
         Err(reason) => {

@@ -1,8 +1,11 @@
 //! The first line of `main`: a parent goes on, a child goes to its target and never returns.
 
+use std::ffi::c_int;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::handshake::kind;
+use crate::sys::constructors::{Constructor, ConstructorArguments};
 use crate::{child, exit, sys};
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
@@ -40,18 +43,36 @@ pub fn init() {
     if INITIALISED.swap(true, Ordering::AcqRel) {
         return;
     }
-    match sys::socket::take_from_stdin(kind::BOOTSTRAP) {
-        Ok(Some(socket)) => child::run(socket),
-        Ok(None) => exit::register(),
-        Err(error) => panic!("a child process cannot take over its control socket: {error}"),
+    match control_socket() {
+        Some(socket) => child::run(socket),
+        None => exit::register(),
     }
 }
 
-/// What [`enable_test_support!`](crate::enable_test_support) runs before `main`.
+/// The control socket, if this process was started as a child.
+fn control_socket() -> Option<UnixStream> {
+    sys::socket::take_from_stdin(kind::BOOTSTRAP).unwrap_or_else(|error| {
+        panic!("a child process cannot take over its control socket: {error}")
+    })
+}
+
+/// What [`enable_test_support!`](crate::enable_test_support) runs before `main`: `entry` is its
+/// place in the list of the program's constructors.
 #[doc(hidden)]
-pub fn init_before_main() {
+pub fn init_before_main(
+    entry: &'static Constructor,
+    arguments: (c_int, ConstructorArguments, ConstructorArguments),
+) {
+    if INITIALISED.swap(true, Ordering::AcqRel) {
+        return;
+    }
     sys::signal::ignore_sigpipe();
-    init();
+    if let Some(socket) = control_socket() {
+        // The target may rely on what they set up, and this one never returns.
+        sys::constructors::run_those_behind(entry, arguments);
+        child::run(socket);
+    }
+    exit::register();
 }
 
 /// Lets a test binary or a documentation test start processes: one line, anywhere in it.
@@ -73,11 +94,17 @@ pub fn init_before_main() {
 macro_rules! enable_test_support {
     () => {
         const _: () = {
+            use $crate::__private::{Constructor, ConstructorArguments, init_before_main};
+
             #[used]
             #[unsafe(link_section = ".init_array")]
-            static ENTRY: extern "C" fn() = {
-                extern "C" fn entry() {
-                    $crate::__private::init_before_main();
+            static ENTRY: Constructor = {
+                extern "C" fn entry(
+                    count: ::core::ffi::c_int,
+                    words: ConstructorArguments,
+                    environment: ConstructorArguments,
+                ) {
+                    init_before_main(&ENTRY, (count, words, environment));
                 }
                 entry
             };

@@ -44,4 +44,5 @@ pub use wait::{
 pub mod __private {
     pub use crate::init::init_before_main;
     pub use crate::state::completion::{Completion, End};
+    pub use crate::sys::constructors::{Constructor, ConstructorArguments};
 }

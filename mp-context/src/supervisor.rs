@@ -78,24 +78,21 @@ impl Link {
 
     /// Reads and handles what has arrived: one portion, or `all` that is there.
     fn drain(&mut self, child: &Child, all: bool) {
-        while self.broken.is_none() {
-            match self.handle_frames(child) {
-                Ok(()) => {}
-                Err(reason) => {
-                    self.broken = Some(reason);
-                    self.unwatch();
-                    child.signal(Signal::KILL);
-                    return;
-                }
+        if self.broken.is_some() {
+            return;
+        }
+        loop {
+            let read = self.reader.fill(&self.socket);
+            if let Err(reason) = self.handle_frames(child) {
+                self.broken = Some(reason);
+                self.unwatch();
+                return child.signal(Signal::KILL);
             }
-            match self.reader.fill(&self.socket) {
+            match read {
                 Ok(0) => return self.unwatch(),
                 Ok(_) if all => {}
-                Ok(_) => {
-                    // The rest waits for its turn behind the other children.
-                    self.broken = self.handle_frames(child).err();
-                    return;
-                }
+                // The rest waits for its turn behind the other children.
+                Ok(_) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
                     // The kernel says so when bytes were left unread at the other end: the only

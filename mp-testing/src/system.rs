@@ -1,0 +1,107 @@
+//! What the system says of this process and of others.
+
+use std::time::{Duration, Instant};
+use std::{fs, io};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+/// What a process holds of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Children, zombies included.
+    pub children: usize,
+}
+
+/// What this process holds now.
+///
+/// # Panics
+///
+/// If `/proc` cannot be read.
+pub fn holdings() -> Holdings {
+    let count = |path: &str| fs::read_dir(path).expect("/proc is there").count();
+    Holdings {
+        // One of them is that of the listing itself.
+        descriptors: count("/proc/self/fd") - 1,
+        threads: count("/proc/self/task"),
+        children: children_of(std::process::id()).len(),
+    }
+}
+
+/// The pids of the children of a process, zombies included.
+///
+/// # Panics
+///
+/// If `/proc` cannot be read.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let is_child = |candidate: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{candidate}/stat")).unwrap_or_default();
+        // The name in parentheses may hold anything; the parent is the second field behind it.
+        let behind = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        behind.split_whitespace().nth(1) == Some(&pid.to_string())
+    };
+    let entries = fs::read_dir("/proc").expect("/proc is there");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(is_child)
+        .collect()
+}
+
+/// Waits until what this process holds is `expected`; what it holds at the end of `limit`.
+pub fn settle_at(expected: Holdings, limit: Duration) -> Holdings {
+    let deadline = Instant::now() + limit;
+    loop {
+        let now = holdings();
+        if now == expected || Instant::now() > deadline {
+            return now;
+        }
+        // Threads and children go through the kernel's own clean-up, which announces nothing.
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a process ends within `limit`; one that is gone already has.
+///
+/// # Errors
+///
+/// What the system says, other than that there is no such process.
+pub fn ends_within(pid: u32, limit: Duration) -> io::Result<bool> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let pidfd = match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    let timeout = Timespec::try_from(limit).map_err(io::Error::other)?;
+    Ok(poll(&mut fds, Some(&timeout))? == 1)
+}
+
+/// Sends a signal to this process.
+///
+/// # Panics
+///
+/// If the system refuses.
+pub fn raise(signal: Signal) {
+    rustix::process::kill_process(rustix::process::getpid(), signal)
+        .expect("a process may signal itself");
+}
+
+/// How many threads of this process sleep in a wait for a child.
+///
+/// # Panics
+///
+/// If `/proc` cannot be read.
+pub fn threads_waiting_in_wait() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("/proc is there");
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("wchan")).ok())
+        .filter(|place| {
+            place.contains("wait") && !place.contains("futex") && !place.contains("poll")
+        })
+        .count()
+}
