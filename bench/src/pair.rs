@@ -75,6 +75,17 @@ pub(crate) fn time(call: impl FnOnce() -> mp::Result<()>) -> mp::Result<Duration
     Ok(begin.elapsed())
 }
 
+/// The median of several calls, after one that does not count: it finds the caches full of what the
+/// other side left there.
+pub(crate) fn turn(
+    calls: usize,
+    mut measure: impl FnMut() -> mp::Result<Duration>,
+) -> mp::Result<Duration> {
+    measure()?;
+    let times = (0..calls).map(|_| measure()).collect::<mp::Result<_>>()?;
+    median(times).ok_or_else(|| mp::Error::msg("a turn of no calls"))
+}
+
 /// The middle one of some times, of which there must be one.
 pub(crate) fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort();

@@ -1,22 +1,31 @@
 //! Starting a process: from the call until the result of a trivial target is in hand.
+//!
+//! The sides take turns of a few starts. With single starts, what one leaves behind in the caches and
+//! on the other processor is measured as a part of the next, which flatters the slower side.
 
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::machine;
-use crate::pair::{Measured, Pairs, time};
+use crate::pair::{Measured, Pairs, time, turn};
 use crate::python::{self, Peer};
 
 /// The word that makes this program end in the first line of `main`.
 pub(crate) const EXIT_AT_ONCE: &str = "--exit-at-once";
 
-const WARM_UP: usize = 20;
-const ROUNDS: usize = 300;
+const WARM_UP: usize = 4;
+const ROUNDS: usize = 80;
+const STARTS: usize = 5;
 const PYTHON_ROUNDS: usize = 40;
+const PYTHON_STARTS: usize = 1;
 const GIB: usize = 1 << 30;
 
 fn ours() -> mp::Result<Duration> {
+    turn(STARTS, one_of_ours)
+}
+
+fn one_of_ours() -> mp::Result<Duration> {
     time(|| {
         let process = mp::Process::start(|| Ok(7_u32), ())?;
         mp::ensure!(*process.result()? == 7, "a start gave a wrong result");
@@ -36,7 +45,7 @@ fn bare_spawn() -> mp::Result<Duration> {
 }
 
 pub(crate) fn floor() -> mp::Result<Measured> {
-    Pairs::measure(WARM_UP, ROUNDS, ours, bare_spawn)
+    Pairs::measure(WARM_UP, ROUNDS, ours, || turn(STARTS, bare_spawn))
 }
 
 /// Both sides with 4 GiB resident in the parent.
@@ -47,18 +56,9 @@ pub(crate) fn floor_4gib() -> mp::Result<Measured> {
 /// Our start in a parent with 4 GiB resident, against our start in a parent with next to nothing.
 pub(crate) fn large_against_small_parent() -> mp::Result<Measured> {
     fn in_small_parent() -> mp::Result<Duration> {
-        Ok(*mp::Process::start(warm_start, ())?.result()?)
+        Ok(*mp::Process::start(ours, ())?.result()?)
     }
-    with_4gib_resident(|| Pairs::measure(WARM_UP, ROUNDS / 2, warm_start, in_small_parent))
-}
-
-/// The last of a few starts; the first ones of a process pay for its supervisor thread and its
-/// first page faults.
-fn warm_start() -> mp::Result<Duration> {
-    for _ in 0..3 {
-        ours()?;
-    }
-    ours()
+    with_4gib_resident(|| Pairs::measure(WARM_UP, ROUNDS, ours, in_small_parent))
 }
 
 /// Measures while every page of a block of 4 GiB has been written to.
@@ -80,7 +80,7 @@ pub(crate) fn procspawn() -> mp::Result<Measured> {
             Ok(())
         })
     };
-    Pairs::measure(WARM_UP, ROUNDS, ours, other)
+    Pairs::measure(WARM_UP, ROUNDS, ours, || turn(STARTS, other))
 }
 
 /// The result of the Python process comes through a `Pipe`.
@@ -98,9 +98,6 @@ fn against_python(way: &str) -> mp::Result<Measured> {
         return Ok(Measured::Skipped("python3 not installed".to_owned()));
     };
     let mut peer = Peer::start(&python, "start.py")?;
-    // Each turn begins with a start that does not count: it finds the caches full of the other
-    // side's pages, which costs the quicker side more.
-    let ours = || ours().and_then(|_| ours());
-    let other = || peer.ask(way).and_then(|_| peer.ask(way));
-    Pairs::measure(2, PYTHON_ROUNDS, ours, other)
+    let ours = || turn(PYTHON_STARTS, one_of_ours);
+    Pairs::measure(2, PYTHON_ROUNDS, ours, || turn(PYTHON_STARTS, || peer.ask(way)))
 }

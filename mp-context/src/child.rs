@@ -66,7 +66,7 @@ pub(crate) fn run(socket: UnixStream) -> ! {
     let code = match set_up(&socket) {
         Ok((entry, on_failure, arguments)) => {
             uplink::set(Uplink::new(socket));
-            panic::install(report_panic_before_abort);
+            panic::install(on_failure.is_none(), report_panic_before_abort);
             exit::register();
             let report = entry(arguments);
             finish(&report, on_failure)

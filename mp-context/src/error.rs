@@ -55,8 +55,10 @@ pub enum ProcessError {
     #[error("the process was still running when the time was over")]
     Timeout,
     /// The target returned an error or panicked.
-    #[error("process '{}' (pid {}) raised {}: {}", .0.process_name(), .0.pid(), .0.type_name(), .0.message())]
-    Exception(#[source] RemoteException),
+    ///
+    /// Its [`source`](std::error::Error::source) is what caused that error there.
+    #[error("process '{}' (pid {}) {}", .0.process_name(), .0.pid(), Raised(.0))]
+    Exception(RemoteException),
     /// It exited without a result, by `std::process::exit` for example.
     #[error("{process} exited with code {code} without a result")]
     Exited {
@@ -112,6 +114,19 @@ mp_remote_exception::carrier!(|error| match error.downcast_ref::<ThreadError>()?
     ThreadError::Exception(raised) => Some(raised),
     _ => None,
 });
+
+/// What a target raised, as the rest of a sentence.
+struct Raised<'a>(&'a RemoteException);
+
+impl std::fmt::Display for Raised<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_panic() {
+            write!(f, "panicked: {}", self.0.message())
+        } else {
+            write!(f, "raised {}: {}", self.0.type_name(), self.0.message())
+        }
+    }
+}
 
 /// Which value did not cross, and why.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -239,8 +254,8 @@ pub enum ThreadError {
     #[error("the thread was still running when the time was over")]
     Timeout,
     /// The function returned an error or panicked.
-    #[error("thread '{}' raised {}: {}", .0.origin().thread_name().unwrap_or_default(), .0.type_name(), .0.message())]
-    Exception(#[source] RemoteException),
+    #[error("thread '{}' {}", .0.origin().thread_name().unwrap_or_default(), Raised(.0))]
+    Exception(RemoteException),
     /// A thread waits for its own end.
     #[error("thread '{name}' cannot wait for itself")]
     WaitsForItself {

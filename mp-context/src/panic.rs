@@ -17,8 +17,9 @@ thread_local! {
 
 /// Makes the panics of this process tell where and in which process they happened.
 ///
-/// `before_abort` runs on the target's thread in a program that aborts on panic.
-pub(crate) fn install(before_abort: fn(RemoteException)) {
+/// `prints_target` says whether the target's own panics are printed; those of other threads
+/// always are. `before_abort` runs on the target's thread in a program that aborts on panic.
+pub(crate) fn install(prints_target: bool, before_abort: fn(RemoteException)) {
     panic::set_hook(Box::new(move |info| {
         let remote = describe(info);
         if !RUNS_TARGET.get() {
@@ -27,7 +28,9 @@ pub(crate) fn install(before_abort: fn(RemoteException)) {
             print(&format!(", thread '{thread}'"), &remote);
             return;
         }
-        print("", &remote);
+        if prints_target {
+            print("", &remote);
+        }
         if cfg!(panic = "abort") {
             before_abort(remote);
         } else {
@@ -51,13 +54,15 @@ pub(crate) fn catch<R>(target: impl FnOnce() -> R) -> Result<R, RemoteException>
 
 fn describe(info: &PanicHookInfo<'_>) -> RemoteException {
     // The payload is borrowed as `Any` without `Send`; only its text is of interest here.
-    let text = info.payload_as_str().map(ToOwned::to_owned);
-    let frames = Frames::capture();
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&'static str>().copied());
+    let (location, frames) = (info.location(), Frames::capture());
     match text {
         Some(text) => {
-            RemoteException::from_panic(&text, info.location(), &frames, Origin::current())
+            RemoteException::from_panic(&text.to_owned(), location, &frames, Origin::current())
         }
-        None => RemoteException::from_panic(&(), info.location(), &frames, Origin::current()),
+        None => RemoteException::from_panic(&(), location, &frames, Origin::current()),
     }
 }
 

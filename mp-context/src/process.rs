@@ -475,7 +475,8 @@ where
     }
 
     /// What it does, in place of printing the trace on its standard error, when its target raises
-    /// an error or panics; runs in the child, before this process hears of the failure.
+    /// an error or panics; runs in the child, before this process hears of the failure. `|_| ()`
+    /// makes failures silent. (In a program that aborts on panic it does not run for panics.)
     pub fn on_failure<H>(mut self, hook: H) -> Self
     where
         H: Fn(&RemoteException) + Copy + 'static,
@@ -537,7 +538,7 @@ where
         let supervisor = Supervisor::start().map_err(resources("supervisor thread"))?;
         let (ours, theirs) = UnixStream::pair().map_err(resources("control socket"))?;
         ours.set_nonblocking(true).map_err(resources("control socket"))?;
-        let (lifeline, lifeline_writer) = io::pipe().map_err(resources("lifeline"))?;
+        let (lifeline, lifeline_writer) = io::pipe().map_err(resources("pipe for its lifeline"))?;
         handshake::send_bootstrap(&ours, &mut bootstrap, lifeline.as_fd(), &arguments).map_err(
             |error| match error {
                 BootstrapError::Memory(error) => {

@@ -36,7 +36,6 @@ pub trait Target<Args>: Copy + 'static {
 
     /// Calls the target.
     #[doc(hidden)]
-    #[expect(clippy::missing_errors_doc, reason = "the errors are the target's own")]
     fn call(self, args: Args) -> Result<Self::Output>;
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mp_remote_exception::Result;
+
 use crate::deadline::after;
 use crate::error::{Timeout, UnknownName};
 use crate::process::Process;
@@ -14,10 +16,23 @@ use crate::thread::Thread;
 
 /// What [`wait`] and [`as_completed`] take: processes, threads, references and boxes of them.
 ///
-/// Mix kinds as `&dyn Worker` or `Box<dyn Worker>`.
+/// Mix kinds as `&dyn Worker` or `Box<dyn Worker>`; a pair `(worker, x)` is a worker that carries
+/// `x` along, so that it is at hand when the worker has ended.
 pub trait Worker {
     /// Its name.
     fn name(&self) -> &str;
+
+    /// Whether it has ended, in whatever way.
+    fn done(&self) -> bool {
+        self.completion().end().is_some()
+    }
+
+    /// Sleeps until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// Its own error type, as that of its kind.
+    fn join(&self) -> Result<()>;
 
     /// Where its end is announced.
     #[doc(hidden)]
@@ -32,6 +47,10 @@ impl<T> Worker for Process<T> {
     fn completion(&self) -> &Completion {
         self.child().completion()
     }
+
+    fn join(&self) -> Result<()> {
+        Ok(self.join()?)
+    }
 }
 
 impl<T> Worker for Thread<T> {
@@ -41,6 +60,10 @@ impl<T> Worker for Thread<T> {
 
     fn completion(&self) -> &Completion {
         self.own_completion()
+    }
+
+    fn join(&self) -> Result<()> {
+        Ok(self.join()?)
     }
 }
 
@@ -54,11 +77,30 @@ macro_rules! through_pointers {
             fn completion(&self) -> &Completion {
                 (**self).completion()
             }
+
+            fn join(&self) -> Result<()> {
+                (**self).join()
+            }
         })*
     };
 }
 
 through_pointers!(&W, Arc<W>, Box<W>);
+
+/// A worker with whatever belongs to it: its job, its place in a list.
+impl<W: Worker, X> Worker for (W, X) {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn completion(&self) -> &Completion {
+        self.0.completion()
+    }
+
+    fn join(&self) -> Result<()> {
+        self.0.join()
+    }
+}
 
 /// When [`wait`] returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,7 +125,7 @@ pub const FIRST_EXCEPTION: ReturnWhen = ReturnWhen::FirstException;
 impl FromStr for ReturnWhen {
     type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<ReturnWhen, UnknownName> {
+    fn from_str(name: &str) -> std::result::Result<ReturnWhen, UnknownName> {
         match name.to_ascii_uppercase().as_str() {
             "ALL_COMPLETED" => Ok(ALL_COMPLETED),
             "FIRST_COMPLETED" => Ok(FIRST_COMPLETED),
@@ -256,9 +298,9 @@ impl<W: Worker> std::fmt::Debug for AsCompleted<W> {
 }
 
 impl<W: Worker> Iterator for AsCompleted<W> {
-    type Item = Result<W, Timeout>;
+    type Item = std::result::Result<W, Timeout>;
 
-    fn next(&mut self) -> Option<Result<W, Timeout>> {
+    fn next(&mut self) -> Option<std::result::Result<W, Timeout>> {
         if self.unfinished == 0 || self.is_over {
             return None;
         }

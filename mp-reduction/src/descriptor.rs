@@ -1,5 +1,6 @@
 //! [`DupFd`]: a file descriptor as a value.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::de::Error as _;
@@ -34,6 +35,15 @@ use crate::transfer;
 pub struct DupFd(OwnedFd);
 
 impl DupFd {
+    /// Another descriptor for the same open file.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, at the limit of open files for example.
+    pub fn try_clone(&self) -> io::Result<DupFd> {
+        self.0.try_clone().map(DupFd)
+    }
+
     /// The file, socket or pipe end itself.
     pub fn into<T: From<OwnedFd>>(self) -> T {
         T::from(self.0)

@@ -4,6 +4,7 @@
 //! moment at which the error really leaves its process.
 
 use std::ffi::c_void;
+use std::path::Path;
 
 /// Deeper stacks keep their newest frames; the cut is where recursion repeats itself anyway.
 const MAX_FRAMES: usize = 128;
@@ -69,10 +70,13 @@ impl Frames {
         let mut frames = Vec::new();
         for &address in &self.0 {
             backtrace::resolve(address as *mut c_void, |symbol| {
-                if let Some(name) = symbol.name() {
+                let file = symbol.filename();
+                if let Some(name) = symbol.name()
+                    && !file.is_some_and(is_of_the_standard_library)
+                {
                     frames.push(Frame {
                         function: format!("{name:#}"),
-                        file: symbol.filename().map(|path| path.display().to_string()),
+                        file: file.map(|path| path.display().to_string()),
                         line: symbol.lineno(),
                     });
                 }
@@ -82,6 +86,13 @@ impl Frames {
         frames.reverse();
         frames
     }
+}
+
+/// Whether a frame comes from the sources that the standard library was built from.
+///
+/// Without debug information it cannot be told, and the frame stays.
+fn is_of_the_standard_library(file: &Path) -> bool {
+    file.starts_with("/rustc")
 }
 
 /// Cuts machinery off both ends of a stack that is given newest first.

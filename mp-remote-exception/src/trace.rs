@@ -22,12 +22,17 @@ pub(crate) struct Block<'a> {
 /// Formats a block.
 pub(crate) fn block(block: &Block<'_>) -> String {
     let mut text = format!("[{}] Traceback (most recent call last):", block.origin.heading());
-    for frame in block.frames {
-        push_frame(&mut text, frame.file.as_deref(), frame.line, Some(&frame.function));
+    let mut place = block.place.filter(|(file, line)| !ends_at(block.frames, file, *line));
+    for (at, frame) in block.frames.iter().enumerate() {
+        // Without debug information only the place itself is known, and it is in the newest frame.
+        let known = match frame.file.as_deref() {
+            None if at + 1 == block.frames.len() => place.take(),
+            file => file.zip(frame.line),
+        };
+        let (file, line) = known.unzip();
+        push_frame(&mut text, file, line, Some(&frame.function));
     }
-    if let Some((file, line)) = block.place
-        && !ends_at(block.frames, file, line)
-    {
+    if let Some((file, line)) = place {
         push_frame(&mut text, Some(file), Some(line), None);
     }
     let mut texts = block.texts.iter();
@@ -45,14 +50,11 @@ pub(crate) fn join(earlier: &str, block: &str) -> String {
 }
 
 fn push_frame(text: &mut String, file: Option<&str>, line: Option<u32>, function: Option<&str>) {
-    let file = file.map_or("<unknown>", relative);
-    let _ = write!(text, "\n  File \"{file}\"");
-    if let Some(line) = line {
-        let _ = write!(text, ", line {line}");
-    }
-    if let Some(function) = function {
-        let _ = write!(text, ", in {function}");
-    }
+    let file = file.map(|file| format!("File \"{}\"", relative(file)));
+    let line = line.map(|line| format!("line {line}"));
+    let function = function.map(|function| format!("in {function}"));
+    let parts: Vec<_> = [file, line, function].into_iter().flatten().collect();
+    let _ = write!(text, "\n  {}", parts.join(", "));
 }
 
 /// Whether the newest frame is the place itself: one comes from debug information with an

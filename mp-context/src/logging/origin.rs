@@ -48,3 +48,10 @@ pub fn log_origin(record: &Record<'_>) -> Option<LogOrigin> {
 pub(crate) fn is_origin(key: &str) -> bool {
     [PROCESS, PID, THREAD, TIME].contains(&key)
 }
+
+/// Renames keys of the user that the origin needs, `process` to `user.process`.
+pub(crate) fn make_room<'a>(keys: impl Iterator<Item = &'a mut String>) {
+    for key in keys.filter(|key| is_origin(key)) {
+        key.insert_str(0, "user.");
+    }
+}

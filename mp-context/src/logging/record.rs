@@ -60,6 +60,8 @@ pub(crate) fn encode(
     let passed_on = log_origin(record);
     if passed_on.is_some() {
         values.0.retain(|(key, _)| !origin::is_origin(key));
+    } else {
+        origin::make_room(values.0.iter_mut().map(|(key, _)| key));
     }
     let current = std::thread::current();
     let from = match &passed_on {

@@ -40,9 +40,10 @@ mod tests {
         }
 
         fn log(&self, record: &log::Record<'_>) {
-            let value = record.key_values().get("n".into()).map(|v| v.to_string());
+            let value = |key: &str| record.key_values().get(key.into()).map(|v| v.to_string());
+            let values = format!("{:?} {:?}", value("n"), value("user.pid"));
             let text =
-                format!("{} {} {:?} {:?}", record.target(), record.args(), record.line(), value);
+                format!("{} {} {:?} {values}", record.target(), record.args(), record.line());
             self.0.lock().unwrap().push((text, crate::log_origin(record)));
         }
 
@@ -53,23 +54,19 @@ mod tests {
     fn a_record_keeps_its_fields_and_the_origin_of_the_first_process() {
         log::set_max_level(log::LevelFilter::Info);
         let keeper = Keeper(Mutex::default());
-        let build = |level, target, kvs| {
-            let record = log::Record::builder()
-                .level(level)
-                .target(target)
-                .args(format_args!("said {}", 1))
-                .line(Some(7))
-                .key_values(&kvs)
-                .build();
-            let bytes = record::encode(&record).unwrap().bytes().to_vec();
-            Message::from_parts(bytes, Vec::new()).decode::<Incoming>().unwrap()
+        let build = |level, target, kvs: [(&str, i64); 2]| {
+            let mut builder = log::Record::builder();
+            builder.level(level).target(target).line(Some(7)).key_values(&kvs);
+            let message = record::encode(&builder.args(format_args!("said {}", 1)).build());
+            message.unwrap().decode::<Incoming>().unwrap()
         };
-        build(log::Level::Info, "shown", [("n", 5_i64)]).log(("w", 3), &keeper);
-        build(log::Level::Debug, "too low", [("n", 5_i64)]).log(("w", 3), &keeper);
-        build(log::Level::Info, "muted", [("n", 5_i64)]).log(("w", 3), &keeper);
+        let kvs = [("n", 5_i64), ("pid", 8)];
+        build(log::Level::Info, "shown", kvs).log(("w", 3), &keeper);
+        build(log::Level::Debug, "too low", kvs).log(("w", 3), &keeper);
+        build(log::Level::Info, "muted", kvs).log(("w", 3), &keeper);
         let kept = keeper.0.lock().unwrap();
         let [(text, Some(origin))] = kept.as_slice() else { panic!("{kept:?}") };
-        assert_eq!(text, "shown said 1 Some(7) Some(\"5\")");
+        assert_eq!(text, "shown said 1 Some(7) Some(\"5\") Some(\"8\")");
         assert_eq!((origin.process.as_str(), origin.pid), ("w", 3));
         assert!(origin.time.elapsed().unwrap().as_secs() < 60);
     }

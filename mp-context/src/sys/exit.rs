@@ -12,7 +12,7 @@ static HANDLER: std::sync::OnceLock<fn()> = std::sync::OnceLock::new();
 extern "C" fn run() {
     if let Some(handler) = HANDLER.get() {
         // A panic has been printed by its hook; the process goes on ending.
-        let _ended = catch_unwind(|| handler());
+        let _ended = catch_unwind(handler);
     }
 }
 

@@ -8,6 +8,7 @@
 //! The dynamic loader's list gives the segments of the main program, which stay mapped as long as
 //! it runs. Only readable segments are read, within the bounds that the loader gives.
 #![expect(unsafe_code, reason = "the loader's list of segments is a C interface")]
+#![expect(clippy::cast_possible_truncation, reason = "an address of a 64-bit ELF program fits")]
 
 use std::ffi::{c_int, c_void};
 use std::hash::{DefaultHasher, Hasher};
