@@ -13,9 +13,14 @@ mp::enable_test_support!();
 
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// Writes a line in one piece, for several writers share the pipe.
+fn tell(pids: DupFd, pid: u32) -> mp::Result<()> {
+    Ok(pids.into::<std::io::PipeWriter>().write_all(format!("{pid}\n").as_bytes())?)
+}
+
 /// Tells its pid and then does what it is told to.
 fn leaf(pids: DupFd, how: String) -> mp::Result<()> {
-    writeln!(pids.into::<std::io::PipeWriter>(), "{}", std::process::id())?;
+    tell(pids, std::process::id())?;
     match how.as_str() {
         "sleeps" => loop {
             std::thread::park();
@@ -30,7 +35,7 @@ fn leaf(pids: DupFd, how: String) -> mp::Result<()> {
 
 fn child(pids: DupFd, how: String) -> mp::Result<()> {
     let grandchild = mp::Process::start(leaf, (pids.try_clone()?, how))?;
-    writeln!(pids.into::<std::io::PipeWriter>(), "{}", std::process::id())?;
+    tell(pids, std::process::id())?;
     Ok(grandchild.join()?)
 }
 
@@ -65,7 +70,7 @@ fn sigkill_of_the_parent_ends_children_and_grandchildren() {
 fn sigkill_of_the_parent_while_the_child_starts_ends_the_child() {
     fn starts_and_is_killed(pids: DupFd) -> mp::Result<()> {
         let p = mp::Process::start(|| Ok(std::thread::sleep(Duration::from_secs(600))), ())?;
-        writeln!(pids.into::<std::io::PipeWriter>(), "{}", p.pid())?;
+        tell(pids, p.pid())?;
         raise(Signal::KILL);
         Ok(())
     }
@@ -82,7 +87,7 @@ fn sigkill_of_the_parent_while_the_child_starts_ends_the_child() {
 fn a_parent_that_aborts_or_exits_at_once_ends_its_children_too() {
     fn starts_and_aborts(pids: DupFd) -> mp::Result<()> {
         let p = mp::Process::start(|| Ok(std::thread::sleep(Duration::from_secs(600))), ())?;
-        writeln!(pids.into::<std::io::PipeWriter>(), "{}", p.pid())?;
+        tell(pids, p.pid())?;
         std::process::abort()
     }
     let (reader, writer) = std::io::pipe().unwrap();

@@ -1,0 +1,216 @@
+//! Log records of children come out of the parent's logger.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::{Duration, SystemTime};
+
+use log::{Level, LevelFilter};
+use mp_context as mp;
+use mp_testing::keeper::{self, kept_of};
+
+mp::enable_test_support!();
+
+fn install() {
+    static INSTALLED: std::sync::Once = std::sync::Once::new();
+    INSTALLED.call_once(|| assert!(keeper::install(LevelFilter::Info)));
+}
+
+/// Starts a child of that name and waits for its end.
+fn run(name: &str, target: impl mp::Target<(), Output = ()>) -> Result<(), mp::ProcessError> {
+    install();
+    mp::Process::builder(target, ()).name(name).on_failure(|_| ()).start()?.join()
+}
+
+#[test]
+fn lg_01_a_record_comes_out_with_everything_that_it_had() {
+    let before = SystemTime::now();
+    run("lg-01", || {
+        log::warn!(target: "app::part", count = 3, label = "x", ok = true, f = 1.5; "said {}", "it");
+        Ok(())
+    })
+    .unwrap();
+    let [kept] = <[_; 1]>::try_from(kept_of("lg-01")).unwrap();
+    assert_eq!((kept.level, kept.target.as_str()), (Level::Warn, "app::part"));
+    assert_eq!(kept.message, "said it");
+    assert_eq!(kept.place.unwrap().0, file!());
+    let own: Vec<_> = kept.values[..4].iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(own, [("count", "3"), ("label", "x"), ("ok", "true"), ("f", "1.5")]);
+    let origin = kept.origin.unwrap();
+    assert_eq!(origin.process, "lg-01"); // LG-15
+    assert!(origin.pid != std::process::id());
+    assert!(origin.time >= before && origin.time <= SystemTime::now());
+}
+
+#[test]
+fn lg_02_levels_that_the_parent_would_drop_are_not_sent() {
+    run("lg-02", || {
+        mp::ensure!(log::max_level() == LevelFilter::Info && !log::log_enabled!(Level::Debug));
+        log::debug!("not sent");
+        log::info!("sent");
+        log::info!(target: "muted", "sent, and dropped by the parent's own filter");
+        Ok(())
+    })
+    .unwrap();
+    let messages: Vec<_> = kept_of("lg-02").into_iter().map(|kept| kept.message).collect();
+    assert_eq!(messages, ["sent"]);
+
+    let target = || Ok(log::max_level() == LevelFilter::Error);
+    let p = mp::Process::builder(target, ()).log_level(LevelFilter::Error).start().unwrap();
+    assert!(p.into_result().unwrap());
+}
+
+#[test]
+fn lg_05_lg_06_lg_07_a_burst_before_a_panic_is_complete_and_in_order_when_join_returns() {
+    const COUNT: usize = 100_000;
+    let result = run("lg-07", || {
+        for n in 0..COUNT {
+            log::info!("{n}");
+        }
+        panic!("after the burst")
+    });
+    assert!(result.unwrap_err().to_string().contains("after the burst"));
+    let kept = kept_of("lg-07");
+    assert_eq!(kept.len(), COUNT);
+    assert!(kept.iter().enumerate().all(|(n, kept)| kept.message == n.to_string()));
+}
+
+#[test]
+fn lg_06_a_record_made_directly_before_a_crash_arrives() {
+    for round in 0..20 {
+        let name = format!("lg-06-{round}");
+        run(&name, || {
+            log::error!("last words");
+            std::process::abort()
+        })
+        .unwrap_err();
+        assert_eq!(kept_of(&name).len(), 1, "round {round}");
+    }
+}
+
+#[test]
+fn lg_08_children_killed_while_they_log_cost_records_and_nothing_else() {
+    install();
+    for round in 0..50_u64 {
+        let logs = || -> mp::Result<()> {
+            loop {
+                log::info!("{}", "x".repeat(2000));
+            }
+        };
+        let p = mp::Process::builder(logs, ()).name("lg-08").start().unwrap();
+        while round % 5 != 0 && kept_of("lg-08").len() < round as usize {
+            std::thread::yield_now();
+        }
+        p.kill();
+        assert_eq!(p.join().unwrap_err().to_string().contains("SIGKILL"), true);
+    }
+    assert!(kept_of("lg-08").iter().all(|kept| kept.message.len() == 2000));
+    run("lg-08-after", || Ok(log::info!("still served"))).unwrap();
+    assert_eq!(kept_of("lg-08-after").len(), 1);
+}
+
+#[test]
+fn lg_09_records_of_a_grandchild_keep_their_origin() {
+    fn grandchild() -> mp::Result<()> {
+        std::thread::Builder::new()
+            .name("a-thread".to_owned())
+            .spawn(|| log::info!(depth = 2; "from below"))?
+            .join()
+            .expect("it ends");
+        Ok(())
+    }
+    run("lg-09-child", || {
+        Ok(mp::Process::builder(grandchild, ()).name("lg-09-grandchild").start()?.join()?)
+    })
+    .unwrap();
+    let [kept] = <[_; 1]>::try_from(kept_of("lg-09-grandchild")).unwrap();
+    assert_eq!(kept.origin.as_ref().unwrap().thread.as_deref(), Some("a-thread"));
+    let keys: Vec<_> = kept.values.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["depth", "process", "pid", "thread", "time_unix_ns"]);
+}
+
+#[test]
+fn lg_10_forwarding_can_be_switched_off() {
+    install();
+    let target = || {
+        log::info!("goes nowhere");
+        Ok(log::max_level() == LevelFilter::Off && keeper::install(LevelFilter::Info))
+    };
+    let p = mp::Process::builder(target, ()).name("lg-10").forward_logs(false).start().unwrap();
+    assert!(p.into_result().unwrap(), "the target may set up a logger of its own");
+    assert!(kept_of("lg-10").is_empty());
+}
+
+#[test]
+fn lg_11_records_of_the_failure_hook_are_forwarded() {
+    install();
+    let p = mp::Process::builder(|| -> mp::Result<()> { mp::bail!("oh") }, ())
+        .name("lg-11")
+        .on_failure(|error| log::error!("failed with {error}"))
+        .start()
+        .unwrap();
+    p.join().unwrap_err();
+    assert_eq!(kept_of("lg-11")[0].message, "failed with oh");
+}
+
+#[test]
+fn many_threads_log_at_once_and_records_stay_whole() {
+    run("threads", || {
+        std::thread::scope(|scope| {
+            for t in 0..8 {
+                scope.spawn(move || {
+                    for n in 0..500 {
+                        log::info!("{t} {}", n.to_string().repeat(200));
+                    }
+                });
+            }
+        });
+        Ok(())
+    })
+    .unwrap();
+    let kept = kept_of("threads");
+    assert_eq!(kept.len(), 4000);
+    for t in 0..8 {
+        let prefix = format!("{t} ");
+        let own = kept.iter().filter_map(|kept| kept.message.strip_prefix(&prefix));
+        // LG-05: each thread's records are in its order.
+        assert!(own.enumerate().all(|(n, text)| text == n.to_string().repeat(200)));
+    }
+}
+
+#[test]
+fn a_logger_that_panics_costs_the_record_and_nothing_else() {
+    run("panics", || {
+        log::info!(target: "panics", "the parent's logger panics on this");
+        log::info!("and not on this");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(kept_of("panics").len(), 1);
+}
+
+#[test]
+fn a_record_of_any_size_arrives() {
+    run("large", || {
+        for len in [0, 400, 500, 70_000, 3 << 20] {
+            log::info!("{}", "y".repeat(len));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let lens: Vec<_> = kept_of("large").iter().map(|kept| kept.message.len()).collect();
+    assert_eq!(lens, [0, 400, 500, 70_000, 3 << 20]);
+}
+
+#[test]
+fn records_arrive_while_the_child_runs() {
+    install();
+    let target = || {
+        log::info!("early");
+        Ok(std::thread::sleep(Duration::from_secs(600)))
+    };
+    let p = mp::Process::builder(target, ()).name("early").start().unwrap();
+    while kept_of("early").is_empty() {
+        assert!(p.is_alive());
+        std::thread::yield_now();
+    }
+    p.kill();
+}
