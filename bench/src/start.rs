@@ -17,8 +17,8 @@ pub(crate) const EXIT_AT_ONCE: &str = "--exit-at-once";
 const WARM_UP: usize = 4;
 const ROUNDS: usize = 80;
 const STARTS: usize = 5;
-const PYTHON_ROUNDS: usize = 40;
-const PYTHON_STARTS: usize = 1;
+const PYTHON_ROUNDS: usize = 25;
+const PYTHON_STARTS: usize = 3;
 const GIB: usize = 1 << 30;
 
 fn ours() -> mp::Result<Duration> {
@@ -98,6 +98,5 @@ fn against_python(way: &str) -> mp::Result<Measured> {
         return Ok(Measured::Skipped("python3 not installed".to_owned()));
     };
     let mut peer = Peer::start(&python, "start.py")?;
-    let ours = || turn(PYTHON_STARTS, one_of_ours);
-    Pairs::measure(2, PYTHON_ROUNDS, ours, || turn(PYTHON_STARTS, || peer.ask(way)))
+    Pairs::measure(1, PYTHON_ROUNDS, ours, || turn(PYTHON_STARTS, || peer.ask(way)))
 }

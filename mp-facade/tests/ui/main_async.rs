@@ -1,0 +1,6 @@
+//! `#[mp::main]` on an `async fn main`.
+
+#[mp::main]
+async fn main() -> mp::Result<()> {
+    Ok(())
+}

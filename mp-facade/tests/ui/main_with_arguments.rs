@@ -1,0 +1,6 @@
+//! `#[mp::main]` with an argument.
+
+#[mp::main(x)]
+fn main() -> mp::Result<()> {
+    Ok(())
+}
