@@ -117,6 +117,8 @@ impl<T> Process<T> {
         Args: Serialize + DeserializeOwned,
         T: Serialize + DeserializeOwned,
     {
+        // As `ProcessBuilder::new` does; here it lets the compiler show the line of the call.
+        const { zero_sized::assert_captures_nothing::<F>() };
         Process::builder(target, args).start()
     }
 
@@ -127,6 +129,7 @@ impl<T> Process<T> {
         Args: Serialize + DeserializeOwned,
         T: Serialize + DeserializeOwned,
     {
+        const { zero_sized::assert_captures_nothing::<F>() };
         ProcessBuilder::new(target, args)
     }
 
@@ -180,7 +183,7 @@ impl<T> Process<T> {
     ///
     /// What the target raised, or how the process died; the same on every call.
     pub fn join(&self) -> Result<(), ProcessError> {
-        self.child.completion().wait(None);
+        self.child.wait(None);
         self.failure()
     }
 
@@ -203,7 +206,7 @@ impl<T> Process<T> {
     /// What the target raised, how the process died, or why the result did not cross; the same on
     /// every call.
     pub fn result(&self) -> Result<&T, ProcessError> {
-        self.child.completion().wait(None);
+        self.child.wait(None);
         self.outcome().as_ref().map_err(Clone::clone)
     }
 
@@ -223,7 +226,7 @@ impl<T> Process<T> {
     ///
     /// As `result`.
     pub fn into_result(self) -> Result<T, ProcessError> {
-        self.child.completion().wait(None);
+        self.child.wait(None);
         self.outcome();
         match self.value.into_inner() {
             Some(value) => value,
@@ -286,8 +289,7 @@ impl<T> Process<T> {
     }
 
     fn wait(&self, timeout: Duration) -> Result<(), ProcessError> {
-        let end = self.child.completion().wait(after(timeout));
-        end.map(|_| ()).ok_or(ProcessError::Timeout)
+        if self.child.wait(after(timeout)) { Ok(()) } else { Err(ProcessError::Timeout) }
     }
 
     fn failure(&self) -> Result<(), ProcessError> {

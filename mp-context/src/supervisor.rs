@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use mp_reduction::wire::{FrameReader, WireError};
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, Timespec, epoll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::current::ChildInfo;
@@ -159,6 +159,28 @@ impl Child {
 
     pub(crate) fn completion(&self) -> &Completion {
         &self.completion
+    }
+
+    /// Sleeps until the end is announced, at most until `deadline`; whether it was.
+    ///
+    /// The caller watches the process itself, and is the one to reap it if it is first: being
+    /// woken by the supervisor would cost a second wake-up, which is a good part of a short life.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
+        while self.completion.end().is_none() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
+                // It ended; whoever reaps it now announces that in a moment.
+                Ok(1..) if self.on_exit() => return self.completion.wait(None).is_some(),
+                // The poll was interrupted, or ended early: look again.
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                // The system has no memory for a poll: the supervisor will tell.
+                Err(_) => return self.completion.wait(deadline).is_some(),
+            }
+        }
+        true
     }
 
     /// Readable from the end of the process on.

@@ -25,10 +25,10 @@ use mp_remote_exception::Result;
 /// # mp::Result::Ok(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be run in a process with the arguments `{Args}`",
-    label = "not a target for these arguments",
-    note = "a target is a function, or a closure that captures nothing, that returns `mp::Result<_>`",
-    note = "its arguments are a tuple, one argument `x` is `(x,)`, and their types must be those of the function"
+    message = "`{Self}` cannot be the target of a process",
+    label = "not a function that a process can run",
+    note = "a target is a function or a closure that takes at most 12 arguments and returns `mp::Result<_>`",
+    note = "it captures nothing: values go to it as arguments, in a tuple; one argument `x` is `(x,)`"
 )]
 pub trait Target<Args>: Copy + 'static {
     /// What the target returns when it succeeds.
@@ -41,7 +41,8 @@ pub trait Target<Args>: Copy + 'static {
 
 macro_rules! targets {
     ($(($($argument:ident)*))*) => {
-        $(impl<Func, Out, $($argument),*> Target<($($argument,)*)> for Func
+        $(#[diagnostic::do_not_recommend] // else a closure that owns a `String` is told of `Copy`
+        impl<Func, Out, $($argument),*> Target<($($argument,)*)> for Func
         where
             Func: Fn($($argument),*) -> Result<Out> + Copy + 'static,
         {

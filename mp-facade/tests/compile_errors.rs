@@ -1,13 +1,25 @@
 //! Mistakes get a compile error that names the problem and the way out.
 
-/// The texts are those of one compiler version; another one words its part of them otherwise.
-#[rustversion::attr(
-    not(all(stable, since(1.95), before(1.96))),
-    ignore = "recorded with Rust 1.95"
-)]
+use std::path::Path;
+use std::process::Command;
+
+use trybuild::TestCases;
+
+/// The texts are those of one compiler: others word their part of them otherwise.
+#[rustversion::attr(not(stable(1.95)), ignore = "recorded with Rust 1.95")]
 #[test]
 fn mistakes_are_explained_by_the_compiler() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("tests/ui/right.rs");
+    let cases = TestCases::new();
+    cases.pass("tests/ui/pass/*.rs");
     cases.compile_fail("tests/ui/*.rs");
+    if !sources_of_std_are_installed() {
+        cases.compile_fail("tests/ui/built/*.rs");
+    }
+}
+
+/// With them the compiler quotes a line of `core` in the error of a `const` assertion.
+fn sources_of_std_are_installed() -> bool {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
+    let sysroot = String::from_utf8(sysroot).unwrap();
+    Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library").exists()
 }

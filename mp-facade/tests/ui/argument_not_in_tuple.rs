@@ -6,6 +6,6 @@ fn square(n: u32) -> mp::Result<u32> {
 
 #[mp::main]
 fn main() -> mp::Result<()> {
-    mp::Process::start(square, 12)?.join()?;
+    mp::Process::start(square, (12))?.join()?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A target captures a reference.
+//! A target borrows a value. Told to `move` it, the user comes to `closure_owns_a_value.rs`.
 
 #[mp::main]
 fn main() -> mp::Result<()> {

@@ -1,4 +1,4 @@
-//! A target captures a value that it owns.
+//! A target takes a value with it.
 
 #[mp::main]
 fn main() -> mp::Result<()> {

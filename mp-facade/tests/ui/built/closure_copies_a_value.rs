@@ -1,4 +1,4 @@
-//! A target captures a value.
+//! A target takes a number with it, which a copy of the target would have as well.
 
 #[mp::main]
 fn main() -> mp::Result<()> {

@@ -1,6 +1,0 @@
-//! `#[mp::main]` on something that is no function.
-
-#[mp::main]
-struct Program;
-
-fn main() {}
