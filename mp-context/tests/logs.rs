@@ -89,18 +89,18 @@ fn lg_06_a_record_made_directly_before_a_crash_arrives() {
 #[test]
 fn lg_08_children_killed_while_they_log_cost_records_and_nothing_else() {
     install();
-    for round in 0..50_u64 {
+    for round in 0..50 {
         let logs = || -> mp::Result<()> {
             loop {
                 log::info!("{}", "x".repeat(2000));
             }
         };
         let p = mp::Process::builder(logs, ()).name("lg-08").start().unwrap();
-        while round % 5 != 0 && kept_of("lg-08").len() < round as usize {
+        while round % 5 != 0 && kept_of("lg-08").len() < round {
             std::thread::yield_now();
         }
         p.kill();
-        assert_eq!(p.join().unwrap_err().to_string().contains("SIGKILL"), true);
+        assert!(p.join().unwrap_err().to_string().contains("SIGKILL"));
     }
     assert!(kept_of("lg-08").iter().all(|kept| kept.message.len() == 2000));
     run("lg-08-after", || Ok(log::info!("still served"))).unwrap();

@@ -10,5 +10,5 @@ pub mod wire;
 
 pub use descriptor::DupFd;
 pub use error::{DecodeError, EncodeError};
-pub use message::{Message, encode};
+pub use message::{Message, encode, encode_bytes};
 pub use wire::MAX_DESCRIPTORS;

@@ -39,16 +39,30 @@ pub struct Message {
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, EncodeError> {
     let mut bytes = Vec::with_capacity(64);
-    let (outcome, attachments) = transfer::collect(|| {
-        let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-        value.serialize(Deep(&mut serializer))
-    });
-    outcome.map_err(EncodeError::value::<T>)?;
+    let (outcome, attachments) = transfer::collect(|| encode_bytes(value, &mut bytes));
+    outcome?;
     if attachments.len() > MAX_DESCRIPTORS {
         let type_name = std::any::type_name::<T>();
         return Err(EncodeError::TooManyDescriptors { type_name, count: attachments.len() });
     }
     Ok(Message::from_parts(bytes, attachments))
+}
+
+/// Appends the encoded form of a value without descriptors to `bytes`.
+///
+/// For messages so many and so short that a [`Message`] of their own for each would cost more than
+/// what is in them.
+///
+/// # Errors
+///
+/// [`EncodeError`] when a `Serialize` fails, as that of a descriptor does here; `bytes` then ends
+/// in part of a value.
+pub fn encode_bytes<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
+    value.serialize(Deep(&mut serializer)).map_err(EncodeError::value::<T>)
 }
 
 impl Message {

@@ -25,8 +25,6 @@ const MAGIC: [u8; 4] = *b"\xf7mp1";
 pub const HEADER_LEN: usize = 16;
 /// Bodies up to this length are read through the buffer; longer ones into memory of their own.
 const BUFFERED_LEN: usize = 64 * 1024;
-/// Bodies up to this length are sent from one piece of memory.
-const SHORT_LEN: usize = 512 - HEADER_LEN;
 /// What a reader that has seen only short frames takes of memory.
 const INITIAL_LEN: usize = 2 * 1024;
 /// The most of a long body that one call reads, so that other sockets get their turn.
@@ -129,9 +127,6 @@ pub fn send_frame(
     let count = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= MAX_DESCRIPTORS);
     let count = count.expect("more descriptors than a message carries");
     let header = Header { kind, descriptors: count, len: body.len() as u64 }.to_bytes();
-    if descriptors.is_empty() && body.len() <= SHORT_LEN {
-        return send_short(socket, header, body);
-    }
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
@@ -153,12 +148,21 @@ pub fn send_frame(
     Ok(())
 }
 
-/// Sends a short frame from one piece of memory, which is a good deal cheaper than a vector of two.
-fn send_short(socket: impl AsFd, header: [u8; HEADER_LEN], body: &[u8]) -> io::Result<()> {
-    let mut frame = [0; HEADER_LEN + SHORT_LEN];
-    frame[..HEADER_LEN].copy_from_slice(&header);
-    frame[HEADER_LEN..HEADER_LEN + body.len()].copy_from_slice(body);
-    let mut unsent = &frame[..HEADER_LEN + body.len()];
+/// Sends a frame whose body stands behind [`HEADER_LEN`] bytes left free for the header.
+///
+/// For short frames a good deal cheaper than [`send_frame`], which sends two pieces of memory.
+///
+/// # Errors
+///
+/// As `send_frame`.
+///
+/// # Panics
+///
+/// If `frame` is shorter than a header.
+pub fn send_frame_in_place(socket: impl AsFd, kind: u8, frame: &mut [u8]) -> io::Result<()> {
+    let len = (frame.len() - HEADER_LEN) as u64;
+    frame[..HEADER_LEN].copy_from_slice(&Header { kind, descriptors: 0, len }.to_bytes());
+    let mut unsent = &*frame;
     while !unsent.is_empty() {
         match rustix::net::send(&socket, unsent, SendFlags::NOSIGNAL) {
             Ok(n) => unsent = &unsent[n..],

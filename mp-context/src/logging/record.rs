@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::kv::{self, Key, Source, VisitSource, VisitValue};
 use log::{Level, Record};
+use mp_reduction::EncodeError;
 use serde::{Deserialize, Serialize};
 
 use super::origin::{self, log_origin};
@@ -42,10 +43,8 @@ enum Value {
     Text(String),
 }
 
-/// Encodes a record of this process, or one that this process passes on.
-pub(crate) fn encode(
-    record: &Record<'_>,
-) -> Result<mp_reduction::Message, mp_reduction::EncodeError> {
+/// Appends a record of this process, or one that this process passes on, to `bytes`.
+pub(crate) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
     let text;
     let message = match record.args().as_str() {
         Some(text) => text,
@@ -57,11 +56,14 @@ pub(crate) fn encode(
     let mut values = Values(Vec::new());
     // Collecting never fails.
     let _collected = record.key_values().visit(&mut values);
-    let passed_on = log_origin(record);
-    if passed_on.is_some() {
-        values.0.retain(|(key, _)| !origin::is_origin(key));
-    } else {
-        origin::make_room(values.0.iter_mut().map(|(key, _)| key));
+    let mut passed_on = None;
+    if !values.0.is_empty() {
+        passed_on = log_origin(record);
+        if passed_on.is_some() {
+            values.0.retain(|(key, _)| !origin::is_origin(key));
+        } else {
+            origin::make_room(values.0.iter_mut().map(|(key, _)| key));
+        }
     }
     let current = std::thread::current();
     let from = match &passed_on {
@@ -71,14 +73,10 @@ pub(crate) fn encode(
         }
         None => (since_epoch(SystemTime::now()), current.name(), None),
     };
-    mp_reduction::encode(&Outgoing(
-        record.level() as usize,
-        record.target(),
-        message,
-        (record.module_path(), record.file(), record.line()),
-        from,
-        &values.0,
-    ))
+    let place = (record.module_path(), record.file(), record.line());
+    let level = record.level() as usize;
+    let outgoing = Outgoing(level, record.target(), message, place, from, &values.0);
+    mp_reduction::encode_bytes(&outgoing, bytes)
 }
 
 fn since_epoch(time: SystemTime) -> u64 {

@@ -57,8 +57,9 @@ mod tests {
         let build = |level, target, kvs: [(&str, i64); 2]| {
             let mut builder = log::Record::builder();
             builder.level(level).target(target).line(Some(7)).key_values(&kvs);
-            let message = record::encode(&builder.args(format_args!("said {}", 1)).build());
-            message.unwrap().decode::<Incoming>().unwrap()
+            let mut bytes = Vec::new();
+            record::encode(&builder.args(format_args!("said {}", 1)).build(), &mut bytes).unwrap();
+            Message::from_parts(bytes, Vec::new()).decode::<Incoming>().unwrap()
         };
         let kvs = [("n", 5_i64), ("pid", 8)];
         build(log::Level::Info, "shown", kvs).log(("w", 3), &keeper);

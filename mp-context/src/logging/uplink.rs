@@ -1,10 +1,11 @@
 //! The child's side: the one writer of the control socket, and the logger that uses it.
 
+use std::cell::Cell;
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
 use log::{Log, Metadata, Record};
-use mp_reduction::wire::send_frame;
+use mp_reduction::wire::{HEADER_LEN, send_frame_in_place};
 use parking_lot::Mutex;
 
 use super::record;
@@ -13,6 +14,14 @@ use crate::state::ending::Report;
 
 static UPLINK: OnceLock<Uplink> = OnceLock::new();
 static FORWARD: Forward = Forward;
+
+/// The longest frame whose memory a thread keeps for its next record, in bytes.
+const KEPT_LEN: usize = 16 * 1024;
+
+thread_local! {
+    /// The memory of this thread's last frame.
+    static FRAME: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The control socket of this child. One lock: frames of several threads do not mix, and what
 /// was logged before the report arrives before it.
@@ -59,11 +68,19 @@ impl Log for Forward {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let (Some(uplink), Ok(message)) = (UPLINK.get(), record::encode(record)) else {
-            return;
-        };
-        // With the parent gone this process is about to end; the record has no reader.
-        let _sent = send_frame(&*uplink.0.lock(), kind::LOG, message.bytes(), &[]);
+        let Some(uplink) = UPLINK.get() else { return };
+        // A record that is made while one is encoded, by a `Display` that logs, finds no frame
+        // here, nor does one that is made by the last destructors of a thread.
+        let mut frame = FRAME.try_with(Cell::take).unwrap_or_default();
+        frame.clear();
+        frame.extend_from_slice(&[0; HEADER_LEN]);
+        if record::encode(record, &mut frame).is_ok() {
+            // With the parent gone this process is about to end; the record has no reader.
+            let _sent = send_frame_in_place(&*uplink.0.lock(), kind::LOG, &mut frame);
+        }
+        if frame.capacity() <= KEPT_LEN {
+            let _kept = FRAME.try_with(|kept| kept.set(frame));
+        }
     }
 
     fn flush(&self) {}
