@@ -21,7 +21,7 @@ use crate::thread::{Thread, ThreadBuilder};
 /// let ctx = mp::get_context("spawn")?;
 /// let p = ctx.process(|n: u32| Ok(n + 1), (1,)).name("adder").start()?;
 /// assert_eq!(*p.result()?, 2);
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpawnContext(());

@@ -88,7 +88,7 @@ pub fn init_before_main(
 ///
 /// let p = mp::Process::start(|| Ok(7), ())?;
 /// assert_eq!(*p.result()?, 7);
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 #[macro_export]
 macro_rules! enable_test_support {

@@ -22,7 +22,7 @@ use mp_remote_exception::Result;
 ///
 /// let p = mp::Process::start(|name: String| Ok(name.len()), ("four".to_owned(),))?;
 /// assert_eq!(p.into_result()?, 4);
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the target of a process",

@@ -38,7 +38,7 @@ struct Core {
 /// let base = 40;
 /// let t = mp::Thread::start(move || -> mp::Result<u32> { Ok(base + 2) });
 /// assert_eq!(*t.result()?, 42);
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 pub struct Thread<T> {
     core: Arc<Core>,

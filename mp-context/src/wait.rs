@@ -196,7 +196,7 @@ impl<W: Worker> Drop for Watched<W> {
 /// assert_eq!(done[0].name(), quick.name());
 /// assert_eq!(not_done[0].name(), slow.name());
 /// slow.kill();
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 pub fn wait<W: Worker>(
     workers: impl IntoIterator<Item = W>,
@@ -267,7 +267,7 @@ fn take(watcher: &Watcher, deadline: Option<Instant>) -> Vec<(usize, bool)> {
 /// let order: mp::Result<Vec<u64>> =
 ///     mp::as_completed(&workers, None).map(|worker| Ok(*worker?.result()?)).collect();
 /// assert_eq!(order?, [10, 30]);
-/// # mp::Result::Ok(())
+/// # Ok::<(), mp::Error>(())
 /// ```
 pub fn as_completed<W: Worker>(
     workers: impl IntoIterator<Item = W>,

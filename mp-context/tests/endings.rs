@@ -459,3 +459,83 @@ fn p_86_sg_05_a_handled_sigterm_with_an_exit_code_is_that_code() {
     p.terminate();
     fails(p, 5, |e| matches!(e, ProcessError::Exited { code: 5, .. }));
 }
+
+#[test]
+fn sg_13_a_handled_signal_during_join_does_not_end_it() {
+    extern "C" fn handler(_: i32) {
+        HANDLED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    static HANDLED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    fn joins_under_signals() -> mp::Result<u32> {
+        // SAFETY: the handler only adds to an atomic number.
+        unsafe { libc::signal(libc::SIGUSR1, handler as *const () as libc::sighandler_t) };
+        // SAFETY: asks for the name of the calling thread.
+        let joiner = unsafe { libc::pthread_self() };
+        std::thread::spawn(move || {
+            loop {
+                // SAFETY: the main thread outlives the process's other threads.
+                unsafe { libc::pthread_kill(joiner, libc::SIGUSR1) };
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let p = mp::Process::start(|| Ok(std::thread::sleep(Duration::from_millis(300))), ())?;
+        let begun = std::time::Instant::now();
+        mp::ensure!(!p.join_timeout(Duration::from_millis(100))?, "it cannot have ended");
+        mp::ensure!(begun.elapsed() >= Duration::from_millis(100), "{:?}", begun.elapsed());
+        p.join()?;
+        mp::ensure!(p.exitcode() == Some(0));
+        Ok(HANDLED.load(std::sync::atomic::Ordering::Relaxed))
+    }
+    let handled = mp::Process::start(joins_under_signals, ()).unwrap().into_result().unwrap();
+    assert!(handled >= 10, "only {handled} signals came");
+}
+
+#[test]
+fn p_58_destructors_run_on_return_error_and_panic() {
+    struct Tells(std::io::PipeWriter);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            use std::io::Write;
+            self.0.write_all(b"dropped").expect("the test reads it");
+        }
+    }
+    fn ends(how: u8, writer: mp_reduction::DupFd) -> mp::Result<u32> {
+        let _tells = Tells(writer.into());
+        match how {
+            0 => Ok(1),
+            1 => mp::bail!("an error"),
+            _ => panic!("a panic"),
+        }
+    }
+    for how in 0..3 {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let p =
+            mp::Process::builder(ends, (how, writer.into())).on_failure(|_| ()).start().unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+        assert_eq!(text, "dropped");
+        assert_eq!(p.join().is_ok(), how == 0);
+        assert_eq!(p.exitcode(), Some(i32::from(how != 0)));
+    }
+}
+
+#[test]
+fn p_94_the_failure_hook_runs_once_in_the_child_and_replaces_the_printed_trace() {
+    for panics in [false, true] {
+        let target = |panics: bool| -> mp::Result<u32> {
+            assert!(!panics, "it panics");
+            mp::bail!("it fails")
+        };
+        let p = mp::Process::builder(target, (panics,))
+            .name("hooked")
+            .on_failure(|error| eprintln!("hook of {}: {error}", mp::current_process().name()))
+            .stderr(std::process::Stdio::piped())
+            .start()
+            .unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut p.take_stderr().unwrap(), &mut text).unwrap();
+        let message = if panics { "it panics" } else { "it fails" };
+        assert_eq!(text, format!("hook of hooked: {message}\n"));
+        assert!(p.join().unwrap_err().to_string().contains(message));
+    }
+}
