@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mp_reduction::wire::{FrameReader, WireError};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
@@ -172,10 +172,11 @@ impl Child {
             let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) if left.is_some_and(|left| left.is_zero()) => return false,
-                // It ended; whoever reaps it now announces that in a moment.
-                Ok(1..) if self.on_exit() => return self.completion.wait(None).is_some(),
                 // The poll was interrupted, or ended early: look again.
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) if self.try_reap() == Some(false) => {}
+                // Reaped, here or by a thread that still handles what it wrote.
+                Ok(_) => return self.completion.wait(deadline).is_some(),
                 // The system has no memory for a poll: the supervisor will tell.
                 Err(_) => return self.completion.wait(deadline).is_some(),
             }
@@ -228,9 +229,15 @@ impl Child {
         }
     }
 
+    /// [`reap`](Child::reap), unless another thread is at it or handles what the child wrote.
+    ///
+    /// That may be the calling thread itself, in a logger of the user.
+    fn try_reap(&self) -> Option<bool> {
+        self.link.try_lock().map(|link| self.reap(link))
+    }
+
     /// Reaps the process if it has ended, and then tells everybody; whether it has.
-    fn on_exit(&self) -> bool {
-        let mut guard = self.link.lock();
+    fn reap(&self, mut guard: MutexGuard<'_, Option<Link>>) -> bool {
         let Some(link) = &mut *guard else { return true };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
@@ -302,7 +309,7 @@ pub(crate) fn children() -> Vec<Arc<Child>> {
     };
     let children = supervisor.tables.lock().children.values().cloned().collect::<Vec<_>>();
     // One that has just ended is listed no more, whether or not the thread has noticed.
-    children.into_iter().filter(|child| !child.on_exit()).collect()
+    children.into_iter().filter(|child| child.try_reap() != Some(true)).collect()
 }
 
 impl Supervisor {
@@ -392,7 +399,7 @@ impl Supervisor {
         };
         if !is_exit {
             child.on_readable();
-        } else if child.on_exit() {
+        } else if child.reap(child.link.lock()) {
             let _gone = epoll::delete(&self.epoll, &child.pidfd);
             drop(self.tables.lock().children.remove(&key));
         }

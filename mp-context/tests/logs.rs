@@ -214,3 +214,37 @@ fn records_arrive_while_the_child_runs() {
     }
     p.kill();
 }
+
+#[test]
+fn a_logger_may_ask_for_the_children_and_start_one() {
+    struct Asks;
+    impl log::Log for Asks {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, _: &log::Record<'_>) {
+            let listed = mp::active_children().len();
+            let started = mp::Process::start(|| Ok(()), ()).is_ok();
+            assert!(listed > 0 && started);
+            LOGGED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        fn flush(&self) {}
+    }
+    static LOGGED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    fn scenario() -> mp::Result<usize> {
+        log::set_logger(&Asks)?;
+        log::set_max_level(LevelFilter::Info);
+        mp::Process::start(
+            || {
+                Ok(for n in 0..5 {
+                    log::info!("{n}")
+                })
+            },
+            (),
+        )?
+        .join()?;
+        Ok(LOGGED.load(std::sync::atomic::Ordering::Relaxed))
+    }
+    let p = mp::Process::builder(scenario, ()).forward_logs(false).start().unwrap();
+    assert_eq!(p.into_result().unwrap(), 5);
+}
