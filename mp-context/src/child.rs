@@ -12,14 +12,11 @@ use crate::current::{AuthKey, Identity, Parent};
 use crate::handshake::{self, Bootstrap, Call};
 use crate::logging::uplink::{self, Uplink};
 use crate::state::ending::Report;
-use crate::sys::image::image;
+use crate::sys::image::{Entry, image};
 use crate::sys::lifeline::Lifeline;
 use crate::sys::zero_sized;
 use crate::target::Target;
-use crate::{exit, panic, process};
-
-/// Runs a target of one type on encoded arguments.
-pub(crate) type Entry = fn(Message) -> Report;
+use crate::{executable, exit, panic};
 
 /// The entry function of target `F` with arguments `Args`.
 pub(crate) fn entry<F, Args>(message: Message) -> Report
@@ -108,7 +105,7 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
         parent: Some(Parent { name: bootstrap.parent_name, pid: bootstrap.parent_pid, lifeline }),
     }
     .set();
-    process::inherit_executable(bootstrap.executable);
+    executable::inherit(bootstrap.executable);
     uplink::forward_from(bootstrap.log_level);
     Ok((entry, on_failure, arguments))
 }

@@ -4,9 +4,9 @@ use mp_remote_exception::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::builder::ProcessBuilder;
 use crate::current::{ChildInfo, CurrentProcess, ParentProcess};
 use crate::error::UnknownName;
-use crate::process::ProcessBuilder;
 use crate::target::Target;
 use crate::thread::{Thread, ThreadBuilder};
 

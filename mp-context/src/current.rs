@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 
-use crate::supervisor;
 use crate::sys::lifeline::Lifeline;
 
 /// The name of a process that was not started by this library.
@@ -208,14 +207,6 @@ impl ChildInfo {
     pub fn is_daemon(&self) -> bool {
         self.daemon
     }
-}
-
-/// The children of this process that have not ended, by age.
-#[doc(alias = "multiprocessing.active_children")]
-pub fn active_children() -> Vec<ChildInfo> {
-    let mut children = supervisor::children();
-    children.sort_by_key(|child| child.key());
-    children.iter().map(|child| child.info()).collect()
 }
 
 /// The number of processors that this process may use: its affinity and the quota of its control

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod builder;
 mod child;
 mod context;
 mod current;
 mod deadline;
 mod error;
+mod executable;
 mod exit;
 mod handshake;
 mod init;
@@ -19,20 +21,21 @@ mod target;
 mod thread;
 mod wait;
 
+pub use builder::ProcessBuilder;
 pub use context::{
     MP_SPAWN_CTX, SpawnContext, get_all_start_methods, get_context, get_start_method,
 };
 pub use current::{
-    AuthKey, ChildInfo, CurrentProcess, ParentProcess, active_children, cpu_count, current_process,
-    parent_process,
+    AuthKey, ChildInfo, CurrentProcess, ParentProcess, cpu_count, current_process, parent_process,
 };
 pub use error::{
     ProcessError, ProcessId, StartError, ThreadError, Timeout, TransferError, UnknownName,
 };
+pub use executable::set_executable;
 pub use init::init;
 pub use logging::origin::{LogOrigin, log_origin};
 pub use mp_remote_exception::{Error, RemoteException, Result, bail, ensure};
-pub use process::{Process, ProcessBuilder, set_executable};
+pub use process::{Process, active_children};
 pub use target::Target;
 pub use thread::{Thread, ThreadBuilder};
 pub use wait::{

@@ -16,10 +16,14 @@ use std::ops::Range;
 use std::slice;
 use std::sync::OnceLock;
 
+use mp_reduction::Message;
 use mp_remote_exception::RemoteException;
 use serde::{Deserialize, Serialize};
 
-use crate::child::Entry;
+use crate::state::ending::Report;
+
+/// Runs a target of one type on its encoded arguments, in the child.
+pub(crate) type Entry = fn(Message) -> Report;
 
 /// Which build of which program.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
