@@ -5,6 +5,7 @@ use std::fmt::{self, Debug};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,9 +25,9 @@ use crate::error::{ProcessError, StartError, TransferError, Value};
 use crate::handshake::{self, Arguments, Bootstrap, BootstrapError};
 use crate::init::is_initialised;
 use crate::process::Process;
-use crate::supervisor::{Child, Link, Supervisor, open_pidfd};
+use crate::supervisor::{Child, Link, Supervisor, above_stdio, ended_pidfd, open_pidfd};
 use crate::sys::image::{Entry, image};
-use crate::sys::zero_sized;
+use crate::sys::{self, zero_sized};
 use crate::target::Target;
 use crate::{child, executable};
 
@@ -66,7 +67,7 @@ pub struct ProcessBuilder<F, Args> {
     daemon: Option<bool>,
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
-    cpus: Vec<usize>,
+    cpus: Option<Vec<usize>>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
     log_level: Option<LevelFilter>,
@@ -106,7 +107,7 @@ where
             daemon: None,
             env: Vec::new(),
             current_dir: None,
-            cpus: Vec::new(),
+            cpus: None,
             stdout: None,
             stderr: None,
             log_level: None,
@@ -129,7 +130,8 @@ where
         self
     }
 
-    /// Sets an environment variable in it.
+    /// Sets an environment variable in it. A name that is empty or has an `=` or a NUL in it is an
+    /// error of [`start`](ProcessBuilder::start).
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
@@ -143,7 +145,7 @@ where
 
     /// Binds it to processors, counted from 0.
     pub fn cpu_affinity(mut self, cpus: impl IntoIterator<Item = usize>) -> Self {
-        self.cpus = cpus.into_iter().collect();
+        self.cpus = Some(cpus.into_iter().collect());
         self
     }
 
@@ -232,6 +234,16 @@ where
             executable: executable.clone(),
             arguments: Arguments::Inline(Vec::new()),
         };
+        if let Some((key, _)) = self.env.iter().find(|(key, _)| !is_variable(key)) {
+            let (name, source) = (self.name, format!("{key:?} cannot be an environment variable"));
+            let source = Arc::new(io::Error::new(io::ErrorKind::InvalidInput, source));
+            return Err(StartError::Spawn {
+                name,
+                program: executable::program(executable),
+                source,
+            }
+            .into());
+        }
         let arguments = mp_reduction::encode(&self.args)
             .map_err(|error| ProcessError::Encode(TransferError::arguments(&self.name, &error)))?;
         drop(self.args);
@@ -241,9 +253,8 @@ where
             move |source: io::Error| StartError::Resources { name, what, source: Arc::new(source) }
         };
         let supervisor = Supervisor::start().map_err(resources("supervisor thread"))?;
-        let (ours, theirs) = UnixStream::pair().map_err(resources("control socket"))?;
-        ours.set_nonblocking(true).map_err(resources("control socket"))?;
-        let (lifeline, lifeline_writer) = io::pipe().map_err(resources("pipe for its lifeline"))?;
+        let (ours, theirs) = control_socket().map_err(resources("control socket"))?;
+        let (lifeline, lifeline_writer) = lifeline().map_err(resources("pipe for its lifeline"))?;
         handshake::send_bootstrap(&ours, &mut bootstrap, lifeline.as_fd(), &arguments).map_err(
             |error| match error {
                 BootstrapError::Memory(error) => {
@@ -265,7 +276,7 @@ where
         let mut command = Command::new(&program);
         let mut words = std::env::args_os();
         command.arg0(words.next().unwrap_or_default()).args(words);
-        command.stdin(OwnedFd::from(theirs)).envs(self.env);
+        command.stdin(theirs).envs(self.env);
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
         }
@@ -285,11 +296,19 @@ where
 
         let info =
             ChildInfo { name: Arc::clone(&self.name), pid: spawned.id(), daemon: bootstrap.daemon };
-        let link = Link::new(ours, lifeline_writer.into(), self.start_timeout);
-        let adopted = open_pidfd(spawned.id()).and_then(|pidfd| {
-            let child = Arc::new(Child::new(info, pidfd, link));
-            supervisor.adopt(&child)?;
-            Ok(child)
+        let link = Link::new(ours, lifeline_writer, self.start_timeout);
+        let adopted = open_pidfd(spawned.id()).and_then(|pidfd| match pidfd {
+            Some(pidfd) => {
+                let child = Arc::new(Child::new(info, pidfd, link));
+                supervisor.adopt(&child)?;
+                Ok(child)
+            }
+            None => {
+                // It ran, ended, and was reaped by other code (or by an ignored SIGCHLD).
+                let child = Arc::new(Child::new(info, ended_pidfd()?, link));
+                child.reap_unadopted();
+                Ok(child)
+            }
         });
         match adopted {
             Ok(child) => {
@@ -303,4 +322,25 @@ where
             }
         }
     }
+}
+
+/// Whether the system can carry an environment variable of this name.
+fn is_variable(key: &OsStr) -> bool {
+    !key.is_empty() && !key.as_bytes().iter().any(|byte| matches!(byte, b'=' | 0))
+}
+
+/// Our end, which never blocks, and the child's.
+fn control_socket() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let (ours, theirs) = (above_stdio(ours.into())?, above_stdio(theirs.into())?);
+    sys::socket::mark_as_control(&theirs)?;
+    let ours = UnixStream::from(ours);
+    ours.set_nonblocking(true)?;
+    Ok((ours, theirs))
+}
+
+/// The child's end and ours of the pipe that ties its life to ours.
+fn lifeline() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((reader.into(), above_stdio(writer.into())?))
 }

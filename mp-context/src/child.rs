@@ -25,24 +25,29 @@ where
     Args: DeserializeOwned,
     F::Output: Serialize,
 {
-    let call = || -> Result<mp_remote_exception::Result<F::Output>, Report> {
-        let arguments: Args =
-            message.decode().map_err(|error| Report::ArgumentsUndecodable(error.to_string()))?;
-        // The target alone decides how long the descriptors in its arguments stay open.
-        drop(message);
-        Ok(__mp_begin_short_backtrace(zero_sized::value::<F>(), arguments))
+    // Whatever the user's code does here, the destructor of a value and the text of an error
+    // included, a panic in it is the child's report.
+    panic::catch(|| call::<F, Args>(message)).unwrap_or_else(Report::Raised)
+}
+
+fn call<F, Args>(message: Message) -> Report
+where
+    F: Target<Args>,
+    Args: DeserializeOwned,
+    F::Output: Serialize,
+{
+    let arguments: Args = match message.decode() {
+        Ok(arguments) => arguments,
+        Err(error) => return Report::ArgumentsUndecodable(error.to_string()),
     };
-    match panic::catch(call) {
-        Ok(Ok(Ok(value))) => match panic::catch(|| mp_reduction::encode(&value)) {
-            Ok(Ok(message)) => Report::Returned(message),
-            Ok(Err(error)) => Report::ResultUnencodable(error.to_string()),
-            Err(panic) => Report::Raised(panic),
+    // The target alone decides how long the descriptors in its arguments stay open.
+    drop(message);
+    match __mp_begin_short_backtrace(zero_sized::value::<F>(), arguments) {
+        Ok(value) => match mp_reduction::encode(&value) {
+            Ok(message) => Report::Returned(message),
+            Err(error) => Report::ResultUnencodable(error.to_string()),
         },
-        Ok(Ok(Err(error))) => {
-            Report::Raised(RemoteException::from_raised(&error, Origin::current()))
-        }
-        Ok(Err(report)) => report,
-        Err(panic) => Report::Raised(panic),
+        Err(error) => Report::Raised(RemoteException::from_raised(&error, Origin::current())),
     }
 }
 
@@ -66,15 +71,21 @@ pub(crate) fn run(socket: UnixStream) -> ! {
             panic::install(on_failure.is_none(), report_panic_before_abort);
             exit::register();
             let report = entry(arguments);
-            finish(&report, on_failure)
+            let code = finish(&report, on_failure);
+            // Before `exit`, in which a second thread that exits would be parked for ever.
+            exit::finish();
+            code
         }
-        Err(reason) => {
-            // The parent is told; if it is gone, nobody is there to be told.
-            let _sent = handshake::send_report(&socket, &Report::Refused(reason));
-            1
-        }
+        Err(reason) => refuse(&socket, &reason),
     };
     std::process::exit(code)
+}
+
+/// Tells the parent why this child will not run its call, and ends.
+pub(crate) fn refuse(socket: &UnixStream, reason: &str) -> ! {
+    // If the parent is gone, nobody is there to be told.
+    let _sent = handshake::send_report(socket, &Report::Refused(reason.to_owned()));
+    std::process::exit(1)
 }
 
 type FailureHook = fn(&RemoteException);
@@ -92,8 +103,8 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
         Some(offset) => Some(image().hook_at(offset).ok_or("its hook lies outside the program")?),
         None => None,
     };
-    if !bootstrap.cpus.is_empty() {
-        pin(&bootstrap.cpus)?;
+    if let Some(cpus) = &bootstrap.cpus {
+        pin(cpus)?;
     }
     // What `ps` and `top` show; without it, the name of the link that was executed.
     let _named = CString::new(name.replace('\0', "")).map(|name| rustix::thread::set_name(&name));
@@ -104,7 +115,7 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
         authkey: AuthKey::new(bootstrap.authkey),
         parent: Some(Parent { name: bootstrap.parent_name, pid: bootstrap.parent_pid, lifeline }),
     }
-    .set();
+    .set()?;
     executable::inherit(bootstrap.executable);
     uplink::forward_from(bootstrap.log_level);
     Ok((entry, on_failure, arguments))

@@ -34,10 +34,13 @@ pub(crate) struct Parent {
 }
 
 impl Identity {
-    /// Sets the identity of a child; called once, before anything asks for it.
-    pub(crate) fn set(self) {
+    /// Sets the identity of a child; called once, before anything may ask for it.
+    pub(crate) fn set(self) -> Result<(), String> {
         mp_remote_exception::set_process_name(&self.name);
-        let _first = IDENTITY.set(self);
+        IDENTITY.set(self).map_err(|_| {
+            "its `main` asked for the current process, or built a process, before `mp::init`"
+                .to_owned()
+        })
     }
 
     pub(crate) fn get() -> &'static Identity {

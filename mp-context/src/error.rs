@@ -83,6 +83,13 @@ pub enum ProcessError {
         /// The process.
         process: ProcessId,
     },
+    /// It cannot be waited for without limit here: in a logger that handles a record of a child. The
+    /// thread that the logger runs on may be the one that would tell of the end.
+    #[error("{process} cannot be waited for in a logger that handles records of processes")]
+    InLogger {
+        /// The process.
+        process: ProcessId,
+    },
     /// Arguments or result could not be decoded on the other side.
     #[error("{0}")]
     Decode(TransferError),
@@ -256,6 +263,12 @@ pub enum ThreadError {
     /// The function returned an error or panicked.
     #[error("thread '{}' {}", .0.origin().thread_name().unwrap_or_default(), Raised(.0))]
     Exception(RemoteException),
+    /// It ended the process, by `std::process::exit` for example; the rest of the process ends now.
+    #[error("thread '{name}' is ending the process")]
+    Exited {
+        /// The name of the thread.
+        name: Arc<str>,
+    },
     /// A thread waits for its own end.
     #[error("thread '{name}' cannot wait for itself")]
     WaitsForItself {

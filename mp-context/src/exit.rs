@@ -1,14 +1,21 @@
 //! The end of a process that starts others: daemons are terminated, everybody else is waited for.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::{supervisor, sys, thread};
 
 /// What a daemon has to end in after SIGTERM before it is killed.
 const DAEMON_GRACE: Duration = Duration::from_secs(1);
 
+/// The process that registered; a forked copy of it has nobody to wait for.
+static OWNER: OnceLock<u32> = OnceLock::new();
+
 /// Has the end of this process wait for its children; see [`finish`].
 pub(crate) fn register() {
+    OWNER.get_or_init(std::process::id);
     sys::exit::at_exit(finish);
 }
 
@@ -16,21 +23,25 @@ pub(crate) fn register() {
 /// children, and then what is left of the daemons, with SIGKILL after a second.
 ///
 /// Runs when `main` returns, after `std::process::exit`, and at the end of a child's target; not on
-/// death by a signal, where the lifeline ends the children.
-fn finish() {
-    thread::join_all();
-    let children = supervisor::children();
-    let daemons = || children.iter().filter(|child| child.is_daemon());
-    for daemon in daemons() {
-        daemon.signal(rustix::process::Signal::TERM);
+/// death by a signal, where the lifeline ends the children, nor when a logger that handles a
+/// child's record ends the process: there it would wait for itself.
+pub fn finish() {
+    if OWNER.get() != Some(&std::process::id()) || supervisor::is_serving() {
+        return;
     }
-    for child in children.iter().filter(|child| !child.is_daemon()) {
+    thread::end_current();
+    thread::join_all();
+    for daemon in supervisor::children().iter().filter(|child| child.is_daemon()) {
+        daemon.signal(Signal::TERM);
+    }
+    // A child may be started while another is waited for.
+    while let Some(child) = supervisor::children().iter().find(|child| !child.is_daemon()) {
         let _end = child.completion().wait(None);
     }
     let deadline = Instant::now() + DAEMON_GRACE;
-    for daemon in daemons() {
+    for daemon in supervisor::children() {
         if daemon.completion().wait(Some(deadline)).is_none() {
-            daemon.signal(rustix::process::Signal::KILL);
+            daemon.signal(Signal::KILL);
             let _end = daemon.completion().wait(None);
         }
     }

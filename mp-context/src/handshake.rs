@@ -50,7 +50,7 @@ pub(crate) struct Bootstrap {
     pub(crate) log_level: Option<u8>,
     #[serde(with = "serde_bytes")]
     pub(crate) authkey: Vec<u8>,
-    pub(crate) cpus: Vec<usize>,
+    pub(crate) cpus: Option<Vec<usize>>,
     pub(crate) executable: Option<PathBuf>,
     pub(crate) arguments: Arguments,
 }
@@ -102,6 +102,11 @@ pub(crate) enum BootstrapError {
 }
 
 fn to_memory(bytes: &[u8]) -> io::Result<File> {
+    // Beyond this limit the kernel would not fail the write but send a signal.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| bytes.len() as u64 > limit) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
     let mut memory = File::from(rustix::fs::memfd_create("mp-arguments", MemfdFlags::CLOEXEC)?);
     memory.write_all(bytes)?;
     Ok(memory)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::handshake::kind;
 use crate::sys::constructors::{Constructor, ConstructorArguments};
+use crate::sys::socket::Stdin;
 use crate::{child, exit, sys};
 
 static INITIALISED: AtomicBool = AtomicBool::new(false);
@@ -51,9 +52,15 @@ pub fn init() {
 
 /// The control socket, if this process was started as a child.
 fn control_socket() -> Option<UnixStream> {
-    sys::socket::take_from_stdin(kind::BOOTSTRAP).unwrap_or_else(|error| {
-        panic!("a child process cannot take over its control socket: {error}")
-    })
+    match sys::socket::take_from_stdin(kind::BOOTSTRAP) {
+        Ok(Stdin::Control(socket)) => Some(socket),
+        Ok(Stdin::Other) => None,
+        Ok(Stdin::Emptied(socket)) => child::refuse(
+            &socket,
+            "its `main` read standard input before `mp::init`, and its call with it",
+        ),
+        Err(error) => panic!("a child process cannot take over its control socket: {error}"),
+    }
 }
 
 /// What [`enable_test_support!`](crate::enable_test_support) runs before `main`: `entry` is its

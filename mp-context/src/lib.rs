@@ -45,6 +45,7 @@ pub use wait::{
 
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::exit::finish;
     pub use crate::init::init_before_main;
     pub use crate::state::completion::{Completion, End};
     pub use crate::sys::constructors::{Constructor, ConstructorArguments};

@@ -1,69 +1,136 @@
-//! Panics in a child: printed once, headed by the process name, and kept for the parent.
+//! Panics: in a child printed once, headed by the process name; everywhere kept for whoever joins.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
-use std::panic::{self, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::Once;
 
 use mp_remote_exception::{Frames, Origin, RemoteException};
 
 use crate::current::Identity;
 
-thread_local! {
-    /// Whether this thread runs the target.
-    static RUNS_TARGET: Cell<bool> = const { Cell::new(false) };
-    /// The last panic of the target's thread.
-    static LAST: RefCell<Option<RemoteException>> = const { RefCell::new(None) };
+/// What this thread runs, as far as its panics are concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    /// Nothing of ours.
+    Other,
+    /// The target of this process.
+    Target,
+    /// The function of a `Thread`.
+    Thread,
 }
 
-/// Makes the panics of this process tell where and in which process they happened.
+thread_local! {
+    static RUNS: Cell<Runs> = const { Cell::new(Runs::Other) };
+    /// Where the last panic of this thread happened, and its text.
+    static LAST: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+}
+
+/// A panic as the hook saw it.
+struct Panicked {
+    text: Option<String>,
+    location: Option<(String, u32, u32)>,
+    frames: Frames,
+}
+
+impl Panicked {
+    fn seen(info: &PanicHookInfo<'_>) -> Panicked {
+        let location = info.location().map(|l| (l.file().to_owned(), l.line(), l.column()));
+        Panicked { text: text_of(info.payload()), location, frames: Frames::capture() }
+    }
+
+    fn describe(&self, origin: Origin) -> RemoteException {
+        let location = self.location.as_ref().map(|(file, line, column)| (&**file, *line, *column));
+        RemoteException::from_panic(self.text.as_deref(), location, &self.frames, origin)
+    }
+}
+
+fn text_of(payload: &dyn Any) -> Option<String> {
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&'static str>().map(ToString::to_string))
+}
+
+/// Keeps a panic of this thread; one in the last destructors of the thread has no taker.
+fn keep(panicked: Panicked) {
+    let _kept = LAST.try_with(|last| last.replace(Some(panicked)));
+}
+
+/// Makes the panics of this child tell where and in which process they happened.
 ///
 /// `prints_target` says whether the target's own panics are printed; those of other threads
 /// always are. `before_abort` runs on the target's thread in a program that aborts on panic.
 pub(crate) fn install(prints_target: bool, before_abort: fn(RemoteException)) {
     panic::set_hook(Box::new(move |info| {
-        let remote = describe(info);
-        if !RUNS_TARGET.get() {
+        let panicked = Panicked::seen(info);
+        let remote = panicked.describe(Origin::current());
+        if RUNS.get() != Runs::Target {
             let thread = std::thread::current();
             let thread = thread.name().unwrap_or("<unnamed>");
             print(&format!(", thread '{thread}'"), &remote);
-            return;
-        }
-        if prints_target {
-            print("", &remote);
-        }
-        if cfg!(panic = "abort") {
-            before_abort(remote);
         } else {
-            LAST.set(Some(remote));
+            if prints_target {
+                print("", &remote);
+            }
+            if cfg!(panic = "abort") {
+                before_abort(remote);
+            }
         }
+        keep(panicked);
     }));
+    CHAINED.call_once(|| ()); // this hook keeps panics of threads as well
 }
 
-/// Runs `target`, turning a panic into what crosses.
+static CHAINED: Once = Once::new();
+
+/// Has the hook of a process that is no child keep the panics of our threads, and do what it did.
+fn keep_panics_of_threads() {
+    CHAINED.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if RUNS.get() == Runs::Thread {
+                keep(Panicked::seen(info));
+            }
+            before(info);
+        }));
+    });
+}
+
+/// Runs what belongs to the target, turning a panic into what crosses.
 pub(crate) fn catch<R>(target: impl FnOnce() -> R) -> Result<R, RemoteException> {
-    RUNS_TARGET.set(true);
-    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(target));
-    RUNS_TARGET.set(false);
-    outcome.map_err(|payload| {
-        // Without a record the target replaced the hook, or unwinds without panicking.
-        LAST.take().unwrap_or_else(|| {
-            RemoteException::from_panic(&*payload, None, &Frames::default(), Origin::current())
-        })
-    })
+    catch_as(Runs::Target, target, Origin::current)
 }
 
-fn describe(info: &PanicHookInfo<'_>) -> RemoteException {
-    // The payload is borrowed as `Any` without `Send`; only its text is of interest here.
-    let payload = info.payload();
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&'static str>().copied());
-    let (location, frames) = (info.location(), Frames::capture());
-    match text {
-        Some(text) => {
-            RemoteException::from_panic(&text.to_owned(), location, &frames, Origin::current())
-        }
-        None => RemoteException::from_panic(&(), location, &frames, Origin::current()),
+/// Runs the function of a `Thread`, turning a panic into what its joiners get.
+pub(crate) fn catch_in_thread<R>(
+    function: impl FnOnce() -> R,
+    origin: impl FnOnce() -> Origin,
+) -> Result<R, RemoteException> {
+    // Not while this thread panics: the hook cannot be changed then.
+    if !std::thread::panicking() {
+        keep_panics_of_threads();
     }
+    catch_as(Runs::Thread, function, origin)
+}
+
+fn catch_as<R>(
+    runs: Runs,
+    function: impl FnOnce() -> R,
+    origin: impl FnOnce() -> Origin,
+) -> Result<R, RemoteException> {
+    let before = RUNS.replace(runs);
+    let outcome = catch_unwind(AssertUnwindSafe(function));
+    RUNS.set(before);
+    outcome.map_err(|payload| {
+        let text = text_of(&*payload);
+        // The destructor of a payload is the user's code and may panic again.
+        std::mem::forget(payload);
+        // Without a record of this very panic the user's code replaced the hook, or it goes on
+        // with a panic that it had caught.
+        let last = LAST.try_with(RefCell::take).ok().flatten().filter(|last| last.text == text);
+        last.unwrap_or(Panicked { text, location: None, frames: Frames::default() })
+            .describe(origin())
+    })
 }
 
 /// Prints a trace on standard error in one piece, as Python does: first the process.

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug};
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ChildStderr, ChildStdout};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -156,13 +157,14 @@ impl<T> Process<T> {
         self.child.pidfd()
     }
 
-    /// Sleeps until the process has ended and its log records are handled.
+    /// Sleeps until the process has ended and its log records are handled, some of them perhaps by
+    /// the calling thread: do not hold a lock here that the logger takes.
     ///
     /// # Errors
     ///
     /// What the target raised, or how the process died; the same on every call.
     pub fn join(&self) -> Result<(), ProcessError> {
-        self.child.wait(None);
+        self.wait(None)?;
         self.failure()
     }
 
@@ -172,7 +174,7 @@ impl<T> Process<T> {
     ///
     /// As [`join`](Process::join), once it has ended.
     pub fn join_timeout(&self, timeout: Duration) -> Result<bool, ProcessError> {
-        match self.wait(timeout) {
+        match self.wait(Some(timeout)) {
             Ok(()) => self.failure().map(|()| true),
             Err(_) => Ok(false),
         }
@@ -185,7 +187,7 @@ impl<T> Process<T> {
     /// What the target raised, how the process died, or why the result did not cross; the same on
     /// every call.
     pub fn result(&self) -> Result<&T, ProcessError> {
-        self.child.wait(None);
+        self.wait(None)?;
         self.outcome().as_ref().map_err(Clone::clone)
     }
 
@@ -195,7 +197,7 @@ impl<T> Process<T> {
     ///
     /// [`ProcessError::Timeout`] if it still runs, which it goes on to do; else as `result`.
     pub fn result_timeout(&self, timeout: Duration) -> Result<&T, ProcessError> {
-        self.wait(timeout)?;
+        self.wait(Some(timeout))?;
         self.result()
     }
 
@@ -205,11 +207,10 @@ impl<T> Process<T> {
     ///
     /// As `result`.
     pub fn into_result(self) -> Result<T, ProcessError> {
-        self.child.wait(None);
-        self.outcome();
+        self.wait(None)?;
         match self.value.into_inner() {
             Some(value) => value,
-            None => Err(ProcessError::Timeout), // not reached: `outcome` has set it
+            None => decode_result(&self.child, self.decode),
         }
     }
 
@@ -235,7 +236,7 @@ impl<T> Process<T> {
         &self,
         timeout: Duration,
     ) -> Result<Option<RemoteException>, ProcessError> {
-        self.wait(timeout)?;
+        self.wait(Some(timeout))?;
         self.exception()
     }
 
@@ -267,8 +268,14 @@ impl<T> Process<T> {
         self.stderr.lock().take()
     }
 
-    fn wait(&self, timeout: Duration) -> Result<(), ProcessError> {
-        if self.child.wait(after(timeout)) { Ok(()) } else { Err(ProcessError::Timeout) }
+    fn wait(&self, timeout: Option<Duration>) -> Result<(), ProcessError> {
+        if self.child.wait(timeout.and_then(after)) {
+            return Ok(());
+        }
+        Err(match timeout {
+            Some(_) => ProcessError::Timeout,
+            None => ProcessError::InLogger { process: self.child.id() },
+        })
     }
 
     fn failure(&self) -> Result<(), ProcessError> {
@@ -277,18 +284,29 @@ impl<T> Process<T> {
 
     /// The result of a process that has ended, decoded by whoever asks first.
     fn outcome(&self) -> &Result<T, ProcessError> {
-        self.value.get_or_init(|| {
-            self.failure()?;
-            // Set together with the end, taken here only.
-            let message = self.child.take_result().ok_or(ProcessError::Timeout)?;
-            (self.decode)(&message).map_err(|error| {
-                ProcessError::Decode(TransferError {
-                    process: Arc::clone(self.child.name()),
-                    value: Value::Result,
-                    reason: error.to_string(),
-                })
-            })
-        })
+        self.value.get_or_init(|| decode_result(&self.child, self.decode))
+    }
+}
+
+/// The result of a process that has ended.
+fn decode_result<T>(
+    child: &Child,
+    decode: fn(&Message) -> Result<T, DecodeError>,
+) -> Result<T, ProcessError> {
+    if let Some(error) = child.failure() {
+        return Err(error.clone());
+    }
+    let undecodable = |reason| {
+        let process = Arc::clone(child.name());
+        ProcessError::Decode(TransferError { process, value: Value::Result, reason })
+    };
+    let Some(message) = child.take_result() else {
+        return Err(undecodable("it was decoded before, and that panicked".to_owned()));
+    };
+    // A `Deserialize` that panics has said so by its panic.
+    match catch_unwind(AssertUnwindSafe(|| decode(&message))) {
+        Ok(decoded) => decoded.map_err(|error| undecodable(error.to_string())),
+        Err(_payload) => Err(undecodable("its Deserialize panicked".to_owned())),
     }
 }
 
@@ -312,7 +330,7 @@ impl<T> Debug for Process<T> {
 /// The children of this process that have not ended, by age.
 #[doc(alias = "multiprocessing.active_children")]
 pub fn active_children() -> Vec<ChildInfo> {
-    let mut children = supervisor::children();
+    let mut children = supervisor::running_children();
     children.sort_by_key(|child| child.key());
     children.iter().map(|child| child.info()).collect()
 }

@@ -2,16 +2,21 @@
 //!
 //! It sleeps in epoll on the control socket and the pidfd of each child. A child is reaped
 //! through its pidfd, here and nowhere else, so its pid cannot be used again before its handle knows of
-//! its end. Everything that a child has written is handled before its end is announced.
+//! its end. Everything that a child has written is handled before its end is announced. A thread that
+//! waits for a child does that child's last service itself if it is first; see [`Child::wait`].
+//!
+//! A forked copy of this process, made by other code, has no children here: it neither reads
+//! nor reaps what belongs to the original.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use mp_reduction::Message;
 use mp_reduction::wire::{FrameReader, WireError};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
@@ -42,7 +47,7 @@ pub(crate) struct Child {
 pub(crate) struct Link {
     pub(crate) socket: UnixStream,
     /// Closed by the end of this process, whatever it is; never written.
-    _lifeline: OwnedFd,
+    lifeline: OwnedFd,
     pub(crate) start_limit: Duration,
     reader: FrameReader,
     is_watched: bool,
@@ -58,14 +63,14 @@ struct Ended {
     status: Status,
     failure: Option<ProcessError>,
     /// The encoded result, until the handle takes it.
-    result: Mutex<Option<mp_reduction::Message>>,
+    result: Mutex<Option<Message>>,
 }
 
 impl Link {
     pub(crate) fn new(socket: UnixStream, lifeline: OwnedFd, start_limit: Duration) -> Link {
         Link {
             socket,
-            _lifeline: lifeline,
+            lifeline,
             start_limit,
             reader: FrameReader::new(),
             is_watched: true,
@@ -107,12 +112,25 @@ impl Link {
     fn handle_frames(&mut self, child: &Child) -> Result<(), String> {
         while let Some(frame) = self.reader.next_frame().map_err(|e: WireError| e.to_string())? {
             if frame.kind == kind::LOG {
+                let _serving = Serving::enter();
                 replay((&child.info.name, child.info.pid), frame.body.into_owned());
             } else {
                 self.report = Some(handshake::report_from(frame)?);
             }
         }
         Ok(())
+    }
+
+    /// Whether the child has read its call, all of it and not as mere bytes.
+    ///
+    /// Code that reads standard input before `init` loses the lifeline that came along: then
+    /// the pipe has no reader left.
+    fn has_taken_call(&self) -> bool {
+        let is_unread = sys::socket::unread_by_peer(&self.socket).is_ok_and(|len| len > 0);
+        let mut fds = [PollFd::new(&self.lifeline, PollFlags::empty())];
+        let is_lost = poll(&mut fds, Some(&Timespec::default())) == Ok(1)
+            && fds[0].revents().contains(PollFlags::ERR);
+        !is_unread && !is_lost
     }
 
     /// Takes the socket out of the epoll set; nothing will come from it any more.
@@ -163,10 +181,16 @@ impl Child {
 
     /// Sleeps until the end is announced, at most until `deadline`; whether it was.
     ///
+    /// In a logger, which may be called by the very thread that would announce the end, it
+    /// does not sleep without a deadline: then it returns at once.
+    ///
     /// The caller watches the process itself, and is the one to reap it if it is first: being
     /// woken by the supervisor would cost a second wake-up, which is a good part of a short life.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         while self.completion.end().is_none() {
+            if deadline.is_none() && is_serving() {
+                return false;
+            }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
@@ -200,8 +224,14 @@ impl Child {
     }
 
     /// The encoded result, once.
-    pub(crate) fn take_result(&self) -> Option<mp_reduction::Message> {
+    pub(crate) fn take_result(&self) -> Option<Message> {
         self.ended.get()?.result.lock().take()
+    }
+
+    /// Whether it has ended, noticed or not.
+    fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        self.ended.get().is_some() || poll(&mut fds, Some(&Timespec::default())) == Ok(1)
     }
 
     /// Sends a signal; does nothing to a process that ended.
@@ -216,7 +246,7 @@ impl Child {
     fn kill_if_stalled(&self) {
         if let Some(link) = &mut *self.link.lock()
             && link.report.is_none()
-            && sys::socket::unread_by_peer(&link.socket).is_ok_and(|len| len > 0)
+            && !link.has_taken_call()
         {
             link.stalled = true;
             self.signal(Signal::KILL);
@@ -236,9 +266,21 @@ impl Child {
         self.link.try_lock().map(|link| self.reap(link))
     }
 
+    /// Handles what a child wrote that other code reaped before it could be adopted.
+    pub(crate) fn reap_unadopted(&self) {
+        self.reap(self.link.lock());
+    }
+
     /// Reaps the process if it has ended, and then tells everybody; whether it has.
     fn reap(&self, mut guard: MutexGuard<'_, Option<Link>>) -> bool {
         let Some(link) = &mut *guard else { return true };
+        if is_forked_copy() {
+            if !self.has_ended() {
+                return false;
+            }
+            *guard = None;
+            return self.announce(Status::Unknown, Err(self.status_unknown()));
+        }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let status = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
             Ok(None) | Err(rustix::io::Errno::INTR) => return false,
@@ -249,19 +291,26 @@ impl Child {
             },
             Err(_) => Status::Unknown,
         };
+        let left_call = sys::socket::unread_by_peer(&link.socket).is_ok_and(|len| len > 0);
         link.drain(self, true);
         link.unwatch();
         let evidence = Evidence {
             report: link.report.take(),
             status,
-            took_call: link.took_call,
+            took_call: link.took_call && !left_call,
             stalled: link.stalled.then_some(link.start_limit),
             broken: link.broken.take(),
         };
         *guard = None;
         drop(guard);
-        let process = ProcessId::new(Arc::clone(&self.info.name), self.info.pid);
-        let outcome = evidence.decide(process);
+        self.announce(status, evidence.decide(self.id()))
+    }
+
+    /// Makes the end known; from here on nobody but the handle holds the child.
+    fn announce(&self, status: Status, outcome: Result<Message, ProcessError>) -> bool {
+        if let Some(supervisor) = Supervisor::get() {
+            supervisor.forget(self);
+        }
         let (failure, result) = match outcome {
             Ok(message) => (None, Some(message)),
             Err(error) => (Some(error), None),
@@ -271,12 +320,48 @@ impl Child {
         self.completion.complete(End { failed });
         true
     }
+
+    pub(crate) fn id(&self) -> ProcessId {
+        ProcessId::new(Arc::clone(&self.info.name), self.info.pid)
+    }
+
+    fn status_unknown(&self) -> ProcessError {
+        ProcessError::StatusUnknown { process: self.id() }
+    }
+}
+
+thread_local! {
+    /// How many records this thread hands to the user's logger just now.
+    static SERVING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is inside the user's logger with a record of a child.
+pub(crate) fn is_serving() -> bool {
+    SERVING.get() > 0
+}
+
+/// Marks the thread while a record is handed over.
+struct Serving;
+
+impl Serving {
+    fn enter() -> Serving {
+        SERVING.set(SERVING.get() + 1);
+        Serving
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        SERVING.set(SERVING.get() - 1);
+    }
 }
 
 /// The tables of the thread, shared with the threads that start processes.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     epoll: OwnedFd,
+    /// The process that the thread runs in.
+    pid: u32,
     /// Wakes the thread when its sleep would be too long.
     wake: OwnedFd,
     tables: Mutex<Tables>,
@@ -284,9 +369,9 @@ pub(crate) struct Supervisor {
 
 #[derive(Debug, Default)]
 struct Tables {
-    children: HashMap<u64, Arc<Child>>,
-    /// When to look whether a child has taken its call; entries outlive their children.
-    start_limits: BinaryHeap<Reverse<(Instant, u64)>>,
+    children: HashMap<u64, (Arc<Child>, Option<Instant>)>,
+    /// When to look whether a child has taken its call.
+    start_limits: BTreeSet<(Instant, u64)>,
     /// When the thread wakes up by itself, if it sleeps; `None` is never.
     wakes_at: Option<Instant>,
 }
@@ -302,14 +387,21 @@ fn event_data(key: u64, is_exit: bool) -> epoll::EventData {
 /// The event of the wake-up descriptor; no child has the key 0.
 const WAKE: u64 = 0;
 
-/// The children of this process that have not ended.
+/// The children of this process whose end was not announced.
 pub(crate) fn children() -> Vec<Arc<Child>> {
-    let Some(supervisor) = Supervisor::get() else {
-        return Vec::new();
-    };
-    let children = supervisor.tables.lock().children.values().cloned().collect::<Vec<_>>();
-    // One that has just ended is listed no more, whether or not the thread has noticed.
-    children.into_iter().filter(|child| child.try_reap() != Some(true)).collect()
+    Supervisor::get().filter(|_| !is_forked_copy()).map_or_else(Vec::new, |supervisor| {
+        supervisor.tables.lock().children.values().map(|(child, _)| Arc::clone(child)).collect()
+    })
+}
+
+/// The children of this process that run, those not listed whose end nobody has noticed yet.
+pub(crate) fn running_children() -> Vec<Arc<Child>> {
+    children().into_iter().filter(|child| !child.has_ended()).collect()
+}
+
+/// Whether other code has forked the process in which the supervisor runs, and this is the copy.
+fn is_forked_copy() -> bool {
+    Supervisor::get().is_some_and(|supervisor| supervisor.pid != std::process::id())
 }
 
 impl Supervisor {
@@ -319,6 +411,11 @@ impl Supervisor {
 
     /// The running supervisor of this process.
     pub(crate) fn start() -> io::Result<&'static Supervisor> {
+        if is_forked_copy() {
+            return Err(io::Error::other(
+                "this process is a forked copy of one that starts processes",
+            ));
+        }
         if let Some(running) = Supervisor::get() {
             return Ok(running);
         }
@@ -327,8 +424,12 @@ impl Supervisor {
             return Ok(running);
         }
         let supervisor = Supervisor {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            epoll: above_stdio(epoll::create(epoll::CreateFlags::CLOEXEC)?)?,
+            pid: std::process::id(),
+            wake: above_stdio(rustix::event::eventfd(
+                0,
+                EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+            )?)?,
             tables: Mutex::default(),
         };
         let data = epoll::EventData::new_u64(WAKE);
@@ -350,18 +451,21 @@ impl Supervisor {
         let limit = {
             let guard = child.link.lock();
             let Some(link) = &*guard else { return Ok(()) };
-            self.tables.lock().children.insert(child.key, Arc::clone(child));
+            let limit = Instant::now().checked_add(link.start_limit);
+            self.tables.lock().children.insert(child.key, (Arc::clone(child), limit));
             let flags = epoll::EventFlags::IN;
             epoll::add(&self.epoll, &link.socket, event_data(child.key, false), flags)
                 .and_then(|()| {
                     epoll::add(&self.epoll, &child.pidfd, event_data(child.key, true), flags)
                 })
-                .inspect_err(|_| drop(self.tables.lock().children.remove(&child.key)))?;
-            Instant::now().checked_add(link.start_limit)
+                .inspect_err(|_| self.forget(child))?;
+            limit
         };
         if let Some(limit) = limit {
             let mut tables = self.tables.lock();
-            tables.start_limits.push(Reverse((limit, child.key)));
+            if tables.children.contains_key(&child.key) {
+                tables.start_limits.insert((limit, child.key));
+            }
             if tables.wakes_at.is_none_or(|wakes_at| limit < wakes_at) {
                 tables.wakes_at = Some(limit);
                 drop(tables);
@@ -394,22 +498,38 @@ impl Supervisor {
     }
 
     fn serve(&self, key: u64, is_exit: bool) {
-        let Some(child) = self.tables.lock().children.get(&key).cloned() else {
-            return;
-        };
-        if !is_exit {
+        let Some(child) = self.child(key) else { return };
+        if is_exit {
+            child.reap(child.link.lock());
+        } else {
             child.on_readable();
-        } else if child.reap(child.link.lock()) {
-            let _gone = epoll::delete(&self.epoll, &child.pidfd);
-            drop(self.tables.lock().children.remove(&key));
         }
+    }
+
+    fn child(&self, key: u64) -> Option<Arc<Child>> {
+        self.tables.lock().children.get(&key).map(|(child, _)| Arc::clone(child))
+    }
+
+    /// Takes a child that has ended out of the tables and out of the epoll set.
+    fn forget(&self, child: &Child) {
+        if is_forked_copy() {
+            return; // the epoll set is the original's
+        }
+        let _gone = epoll::delete(&self.epoll, &child.pidfd);
+        let mut tables = self.tables.lock();
+        let forgotten = tables.children.remove(&child.key);
+        if let Some((_, Some(limit))) = &forgotten {
+            tables.start_limits.remove(&(*limit, child.key));
+        }
+        drop(tables);
+        drop(forgotten);
     }
 
     /// Kills who has not taken its call in time; how long until the next limit.
     fn serve_start_limits(&self) -> Option<Timespec> {
         loop {
             let mut tables = self.tables.lock();
-            let Some(Reverse((limit, key))) = tables.start_limits.peek().copied() else {
+            let Some((limit, key)) = tables.start_limits.first().copied() else {
                 tables.wakes_at = None;
                 return None;
             };
@@ -418,18 +538,37 @@ impl Supervisor {
                 tables.wakes_at = Some(limit);
                 return Timespec::try_from(left).ok();
             }
-            tables.start_limits.pop();
-            let child = tables.children.get(&key).cloned();
+            tables.start_limits.pop_first();
             drop(tables);
-            if let Some(child) = child {
+            if let Some(child) = self.child(key) {
                 child.kill_if_stalled();
             }
         }
     }
 }
 
-/// A process descriptor for a child that nobody has reaped.
-pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+/// A process descriptor for a child that was just spawned; `None` if other code of this program has
+/// reaped it already.
+pub(crate) fn open_pidfd(pid: u32) -> io::Result<Option<OwnedFd>> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+    match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(above_stdio(pidfd)?)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What stands for the pidfd of a child that is gone: readable for ever.
+pub(crate) fn ended_pidfd() -> io::Result<OwnedFd> {
+    above_stdio(rustix::event::eventfd(1, EventfdFlags::CLOEXEC)?)
+}
+
+/// The same descriptor, under another number if this one stands for standard input or output.
+///
+/// A program that has closed those would otherwise write its output into a socket of ours.
+pub(crate) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(&fd, 3)?)
 }

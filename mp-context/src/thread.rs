@@ -1,21 +1,41 @@
 //! [`Thread`]: the same handle for a function in a thread of this process.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use mp_remote_exception::{Frames, Origin, RemoteException, Result};
+use mp_remote_exception::{Origin, RemoteException, Result};
 use parking_lot::Mutex;
 
 use crate::deadline::after;
 use crate::error::ThreadError;
+use crate::panic;
 use crate::state::completion::{Completion, End};
 
 /// Threads that the end of the process waits for.
 static ORDINARY: Mutex<Vec<Arc<Core>>> = Mutex::new(Vec::new());
+
+/// How to end the handle of each running thread, for one that ends the process.
+///
+/// Not in the thread's own storage: that is gone when the handlers of the end of the process run.
+static RUNNING: Mutex<BTreeMap<u64, (ThreadId, EndHandle)>> = Mutex::new(BTreeMap::new());
+
+type EndHandle = Box<dyn FnOnce() + Send>;
+
+/// Has those who wait for the calling thread go on: it ends the process and will not return.
+pub(crate) fn end_current() {
+    let me = std::thread::current().id();
+    let mut running = RUNNING.lock();
+    let key = running.iter().find(|(_, (id, _))| *id == me).map(|(key, _)| *key);
+    let end = key.and_then(|key| running.remove(&key));
+    drop(running);
+    if let Some((_, end)) = end {
+        end();
+    }
+}
 
 /// What does not depend on the type of the result.
 #[derive(Debug)]
@@ -103,6 +123,8 @@ impl<F> ThreadBuilder<F> {
         F: FnOnce() -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let ThreadBuilder { target, name, daemon } = self;
         let core = Arc::new(Core { name, id: OnceLock::new(), completion: Completion::new() });
         let slot: Arc<Slot<T>> = Arc::default();
@@ -113,7 +135,17 @@ impl<F> ThreadBuilder<F> {
             let (core, slot) = (Arc::clone(&core), Arc::clone(&slot));
             move || {
                 let _first = core.id.set(std::thread::current().id());
-                core.end(&slot, run(target, &core.name));
+                let exits = {
+                    let (core, slot) = (Arc::clone(&core), Arc::clone(&slot));
+                    move || {
+                        core.end(&slot, Err(ThreadError::Exited { name: Arc::clone(&core.name) }))
+                    }
+                };
+                let id = std::thread::current().id();
+                RUNNING.lock().insert(number, (id, Box::new(exits)));
+                let outcome = run(target, &core.name);
+                RUNNING.lock().remove(&number);
+                core.end(&slot, outcome);
             }
         };
         // The system's name of a thread has no zero byte.
@@ -128,15 +160,16 @@ impl<F> ThreadBuilder<F> {
 
 /// Calls the function; an error or a panic becomes what its joiners get.
 fn run<T>(target: impl FnOnce() -> Result<T>, name: &str) -> Result<T, ThreadError> {
-    let raised = match catch_unwind(AssertUnwindSafe(|| __mp_begin_short_backtrace(target))) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => RemoteException::from_raised(&error, Origin::current_thread(name)),
-        Err(payload) => {
-            let origin = Origin::current_thread(name);
-            RemoteException::from_panic(&*payload, None, &Frames::default(), origin)
-        }
+    let origin = || Origin::current_thread(name);
+    // The text of an error is the user's code too.
+    let call = || match __mp_begin_short_backtrace(target) {
+        Ok(value) => Ok(value),
+        Err(error) => Err(RemoteException::from_raised(&error, origin())),
     };
-    Err(ThreadError::Exception(raised))
+    match panic::catch_in_thread(call, origin) {
+        Ok(outcome) => outcome.map_err(ThreadError::Exception),
+        Err(panicked) => Err(ThreadError::Exception(panicked)),
+    }
 }
 
 /// Marks the place in a stack from which on it is the user's; see `Frames`.

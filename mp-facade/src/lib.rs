@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 #![doc = include_str!("../README.md")]
 
+#[doc(hidden)]
+pub use mp_context::__private;
 pub use mp_context::{
     ALL_COMPLETED, AsCompleted, AuthKey, ChildInfo, CurrentProcess, FIRST_COMPLETED,
     FIRST_EXCEPTION, LogOrigin, MP_SPAWN_CTX, ParentProcess, Process, ProcessBuilder, ProcessError,

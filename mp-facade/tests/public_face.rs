@@ -84,8 +84,7 @@ fn workers() {
     let (done, not_done) = mp::wait(&workers, None, ReturnWhen::AllCompleted);
     assert_eq!((done.len(), not_done.len()), (2, 0));
     for worker in mp::as_completed(&workers, Some(Duration::from_secs(60))) {
-        let worker: &Box<dyn Worker> = worker.unwrap();
-        worker.join().unwrap();
+        worker.unwrap().join().unwrap();
     }
     let modes = [mp::ALL_COMPLETED, mp::FIRST_COMPLETED, mp::FIRST_EXCEPTION];
     assert_eq!(modes[1], ReturnWhen::FirstCompleted);

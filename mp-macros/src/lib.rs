@@ -3,9 +3,10 @@
 
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{Error, ItemFn, parse_macro_input, parse_quote};
+use syn::{Error, ItemFn, ReturnType, Visibility, parse_macro_input};
 
-/// Makes `mp::init();` the first line of `main`, so that the program can start processes.
+/// Makes `mp::init();` the first line of `main`, so that the program can start processes, and has
+/// its end wait for them.
 ///
 /// ```ignore
 /// #[mp::main]
@@ -26,7 +27,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 fn expand(
     arguments: &proc_macro2::TokenStream,
-    mut function: ItemFn,
+    function: ItemFn,
 ) -> syn::Result<proc_macro2::TokenStream> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(arguments, "`#[mp::main]` takes no arguments"));
@@ -43,6 +44,24 @@ fn expand(
             "`#[mp::main]` needs a plain `main`: start the runtime in it, after children were told apart",
         ));
     }
-    function.block.stmts.insert(0, parse_quote! { ::mp::init(); });
-    Ok(quote! { #function })
+    let ItemFn { attrs, vis, sig, .. } = &function;
+    let body = ItemFn { attrs: Vec::new(), vis: Visibility::Inherited, ..function.clone() };
+    // The end of `main` is here, before the runtime's own: a thread that exits the process while it
+    // is waited for can still do so.
+    let call = match sig.output {
+        ReturnType::Default => quote! { main(); ::mp::__private::finish(); },
+        ReturnType::Type(..) => quote! {
+            let outcome = main();
+            ::mp::__private::finish();
+            outcome
+        },
+    };
+    Ok(quote! {
+        #(#attrs)*
+        #vis #sig {
+            #body
+            ::mp::init();
+            #call
+        }
+    })
 }

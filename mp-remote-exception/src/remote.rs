@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt::{self, Debug, Display};
-use std::panic::Location;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -50,25 +49,56 @@ struct Report {
     panic: bool,
     type_name: String,
     message: String,
-    cause: Option<Box<RemoteCause>>,
+    causes: Causes,
     value: Option<serde_bytes::ByteBuf>,
     location: Option<String>,
     origin: Origin,
     traceback: String,
+    /// Whether it is from another process; what arrives always is.
+    #[serde(skip, default = "has_crossed")]
+    crossed: bool,
 }
 
+fn has_crossed() -> bool {
+    true
+}
+
+/// More causes than this are cut: nobody reads them, and each is an object on a chain.
+const MAX_CAUSES: usize = 100;
+
 /// One cause of a remote error: its text is all that crossed.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 struct RemoteCause {
     message: String,
     cause: Option<Box<RemoteCause>>,
 }
 
-impl RemoteCause {
-    fn chain(texts: &[String]) -> Option<Box<RemoteCause>> {
-        texts.iter().rev().fold(None, |cause, message| {
-            Some(Box::new(RemoteCause { message: message.clone(), cause }))
-        })
+/// The chain of causes behind a remote error, which crosses as a list.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+struct Causes(Option<Box<RemoteCause>>);
+
+impl From<Vec<String>> for Causes {
+    fn from(mut texts: Vec<String>) -> Causes {
+        texts.truncate(MAX_CAUSES);
+        Causes(
+            texts
+                .into_iter()
+                .rev()
+                .fold(None, |cause, message| Some(Box::new(RemoteCause { message, cause }))),
+        )
+    }
+}
+
+impl From<Causes> for Vec<String> {
+    fn from(causes: Causes) -> Vec<String> {
+        causes.texts().map(ToOwned::to_owned).collect()
+    }
+}
+
+impl Causes {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(self.0.as_deref(), |c| c.cause.as_deref()).map(|c| c.message.as_str())
     }
 }
 
@@ -119,9 +149,10 @@ impl RemoteException {
             panic: arrived.is_some_and(RemoteException::is_panic),
             type_name: type_name.to_owned(),
             message: texts[0].clone(),
-            cause: RemoteCause::chain(&texts[1..]),
+            causes: texts[1..].to_vec().into(),
             value,
             location: Some(raised.location.to_string()),
+            crossed: origin.thread_name().is_none(),
             origin,
             traceback: match earlier {
                 Some(earlier) => trace::join(earlier.traceback(), &block),
@@ -130,19 +161,19 @@ impl RemoteException {
         }))
     }
 
-    /// A panic at `location`, with the payload that [`std::panic`] gave.
+    /// A panic with this message, `None` if its payload is no text, at `location` (file, line,
+    /// column).
     pub fn from_panic(
-        payload: &(dyn Any + Send),
-        location: Option<&Location<'_>>,
+        message: Option<&str>,
+        location: Option<(&str, u32, u32)>,
         frames: &Frames,
         origin: Origin,
     ) -> RemoteException {
-        let message = panic_message(payload).unwrap_or(PANIC_WITHOUT_TEXT).to_owned();
-        let texts = [message];
+        let texts = [message.unwrap_or(PANIC_WITHOUT_TEXT).to_owned()];
         let traceback = trace::block(&Block {
             origin: &origin,
             frames: &frames.resolve(),
-            place: location.map(|l| (l.file(), l.line())),
+            place: location.map(|(file, line, _)| (file, line)),
             type_name: PANIC_TYPE,
             texts: &texts,
         });
@@ -151,9 +182,10 @@ impl RemoteException {
             panic: true,
             type_name: PANIC_TYPE.to_owned(),
             message,
-            cause: None,
+            causes: Causes::default(),
             value: None,
-            location: location.map(ToString::to_string),
+            location: location.map(|(file, line, column)| format!("{file}:{line}:{column}")),
+            crossed: origin.thread_name().is_none(),
             origin,
             traceback,
         }))
@@ -209,21 +241,14 @@ impl RemoteException {
     }
 
     fn texts(&self) -> Vec<String> {
-        let causes = std::iter::successors(self.0.cause.as_deref(), |c| c.cause.as_deref());
-        std::iter::once(&self.0.message).chain(causes.map(|c| &c.message)).cloned().collect()
+        let causes = self.0.causes.texts().map(ToOwned::to_owned);
+        std::iter::once(self.0.message.clone()).chain(causes).collect()
     }
 
     /// Whether it came from another process, rather than from a thread of this one.
     fn crossed(&self) -> bool {
-        self.0.origin.thread_name().is_none()
+        self.0.crossed
     }
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
-    payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
 impl Display for RemoteException {
@@ -245,7 +270,7 @@ impl Debug for RemoteException {
 
 impl StdError for RemoteException {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.cause.as_deref().map(|cause| cause as &dyn StdError)
+        self.0.causes.0.as_deref().map(|cause| cause as &dyn StdError)
     }
 }
 
@@ -367,10 +392,29 @@ mod tests {
         assert!(format!("{arrived:#}").contains("Traceback"));
 
         let frames = Frames::capture();
-        let odd = RemoteException::from_panic(&7_i32, None, &frames, Origin::current());
+        let odd = RemoteException::from_panic(None, None, &frames, Origin::current());
         assert!(odd.is_panic());
         assert_eq!(odd.message(), PANIC_WITHOUT_TEXT);
-        let text = RemoteException::from_panic(&"boom", None, &frames, Origin::current());
+        let place = Some(("src/a.rs", 3, 9));
+        let text = RemoteException::from_panic(Some("boom"), place, &frames, Origin::current());
         assert_eq!((text.type_name(), text.message()), ("panic", "boom"));
+        assert_eq!(text.location(), Some("src/a.rs:3:9"));
+    }
+
+    #[test]
+    fn an_error_of_a_thread_is_remote_once_it_has_crossed() {
+        let in_a_thread =
+            RemoteException::from_raised(&WrongValue(1).into(), Origin::current_thread("t"));
+        assert!(is_remote_exception(&crossing(&in_a_thread)));
+    }
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_causes_is_cut() {
+        let mut error = Error::msg("first");
+        for n in 0..100_000 {
+            error = error.context(n);
+        }
+        let arrived = crossing(&RemoteException::new(error));
+        assert_eq!(arrived.texts().len(), 1 + MAX_CAUSES);
     }
 }

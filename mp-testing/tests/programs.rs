@@ -163,3 +163,11 @@ fn a_socket_on_standard_input_that_is_not_ours_is_left_alone() {
     let (out, err, _) = texts(&output);
     assert_eq!(out, "three children worked\n", "{err}");
 }
+
+#[test]
+fn p_72_a_child_whose_main_acts_before_init_is_refused_and_told_why() {
+    let (out, err, _) = run("read-first");
+    assert!(out.contains("'hasty'") && out.contains("read standard input before"), "{out}{err}");
+    let (out, err, _) = run("ask-first");
+    assert!(out.contains("'hasty'") && out.contains("asked for the current process"), "{out}{err}");
+}

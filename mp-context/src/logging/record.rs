@@ -54,7 +54,7 @@ pub(crate) fn encode(record: &Record<'_>, bytes: &mut Vec<u8>) -> Result<(), Enc
         }
     };
     let mut values = Values(Vec::new());
-    // Collecting never fails.
+    // A source of the user may fail on the way: the record goes without the rest of its values.
     let _collected = record.key_values().visit(&mut values);
     let mut passed_on = None;
     if !values.0.is_empty() {

@@ -11,17 +11,15 @@ use super::record::Incoming;
 /// Bytes that are no record are dropped with a warning; a logger that panics has said so by its
 /// panic and costs this record, not the thread that serves all children.
 pub(crate) fn replay(sender: (&str, u32), body: Vec<u8>) {
-    let record = match Message::from_parts(body, Vec::new()).decode::<Incoming>() {
-        Ok(record) => record,
-        Err(error) => {
-            let (name, pid) = sender;
-            log::warn!(
-                "process '{name}' (pid {pid}) sent a log record that cannot be read: {error}"
-            );
-            return;
+    let _logged = catch_unwind(AssertUnwindSafe(|| {
+        match Message::from_parts(body, Vec::new()).decode::<Incoming>() {
+            Ok(record) => record.log(sender, log::logger()),
+            Err(error) => {
+                let (name, pid) = sender;
+                log::warn!("process '{name}' (pid {pid}) sent an unreadable log record: {error}");
+            }
         }
-    };
-    let _logged = catch_unwind(AssertUnwindSafe(|| record.log(sender, log::logger())));
+    }));
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ fn gnu_build_id(mut notes: &[u8]) -> Option<BuildId> {
 }
 
 /// The identity of a program that was linked without a build id: the sizes of its segments and
-/// the place of every function. Builds that agree in these agree in all offsets.
+/// the place of every function. Builds that agree in these have a function wherever the other has one.
 fn digest(headers: &[libc::Elf64_Phdr], functions: &[u8]) -> BuildId {
     let mut hasher = DefaultHasher::new();
     for header in headers {

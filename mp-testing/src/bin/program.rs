@@ -17,6 +17,12 @@ fn main() -> ExitCode {
         log::set_logger(&ToStdout).expect("it is the first");
         log::set_max_level(log::LevelFilter::Info);
     }
+    if std::env::var_os("MP_TEST_READ_FIRST").is_some() {
+        let _read = std::io::stdin().read(&mut [0; 4096]);
+    }
+    if std::env::var_os("MP_TEST_ASK_FIRST").is_some() {
+        println!("asked: {}", mp::current_process().name());
+    }
     let is_uninitialised = scenario == "no-init" || std::env::var_os("MP_TEST_NO_INIT").is_some();
     if !is_uninitialised {
         mp::init();
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         "panic-abort" => panic_abort(),
         "overflow" => overflow(),
         "just-start" => just_start(),
+        "read-first" => refused("MP_TEST_READ_FIRST"),
+        "ask-first" => refused("MP_TEST_ASK_FIRST"),
         other => {
             eprintln!("unknown scenario '{other}'");
             Ok(2)
@@ -158,6 +166,13 @@ fn overflow() -> mp::Result<u8> {
     }
     let p = mp::Process::start(|| Ok(deeper(0)), ())?;
     println!("{}", p.join().expect_err("it overflows"));
+    Ok(0)
+}
+
+/// The child does something before `init` that the variable asks for.
+fn refused(variable: &str) -> mp::Result<u8> {
+    let p = mp::Process::builder(|| Ok(()), ()).name("hasty").env(variable, "1").start()?;
+    println!("{}", p.join().expect_err("it cannot come to its target"));
     Ok(0)
 }
 
