@@ -6,7 +6,9 @@ use mp_remote_exception::Result;
 /// 12) and returns `mp::Result<T>`.
 ///
 /// The child runs the same program, so a target needs no registration: its place in the program
-/// is all that is sent. That is why it cannot capture anything; pass values as arguments.
+/// is all that is sent. That is why it cannot capture anything; pass values as arguments. (A value
+/// without any bytes can be captured, and is made anew in the child: do not rely on such a value being
+/// a proof of something that was done in this process.)
 ///
 /// # Examples
 ///

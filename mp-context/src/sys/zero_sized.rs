@@ -3,7 +3,8 @@
 //! # Safety
 //!
 //! A value of a zero-sized type has no bytes, so any aligned pointer reads one; whether the type
-//! has a value at all was shown by the process that had one.
+//! has a value at all was shown by the process that had one. A closure that captures a value
+//! without bytes passes too; `Target` tells its users what that means.
 #![expect(unsafe_code, reason = "the value of a function type exists wherever its type does")]
 
 use std::ptr::NonNull;
@@ -23,6 +24,6 @@ pub(crate) const fn assert_captures_nothing<F>() {
 pub(crate) fn value<F: Copy + 'static>() -> F {
     const { assert_captures_nothing::<F>() }
     // SAFETY: `F` is zero-sized, asserted above. It is `Copy`, and `Target` is implemented only for
-    // callable types, whose caller in the parent had a value of it: it is inhabited.
+    // types whose caller in the parent had a value of them: it is inhabited.
     unsafe { NonNull::<F>::dangling().read() }
 }
