@@ -237,8 +237,9 @@ impl FrameReader {
             RecvFlags::CMSG_CLOEXEC,
         )?;
         self.unread.end += received.bytes;
-        // A process at its limit of open files loses descriptors here; the frame that misses
-        // them says so when it is taken.
+        // A process at its limit of open files loses descriptors here; the frames that carry some
+        // say so when they are taken.
+        self.has_lost |= received.flags.contains(ReturnFlags::CTRUNC);
         for ancillary in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = ancillary {
                 self.descriptors.extend(fds);

@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask`: the chores of this workspace, one word each. CI calls them and adds nothing.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod doc;
+mod lint;
+mod parts;
+mod run;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test                everything below but `bench`, with a line for each part at the end
+    --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job
+    --loom            the same as --only loom
+    --repeat N        runs the tests N times, or until they fail
+    --sanitizer NAME  instead: `address` or `thread`, for the crates with unsafe code, on nightly
+  lint                rustfmt, clippy, and the rules of this workspace
+  doc                 the documentation, with warnings denied
+  bench [CASE]        the table of ratios, for the cases with CASE in their name";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = run::enter_root().and_then(|()| match words.as_slice() {
+        ["test", options @ ..] => test::run(options),
+        ["lint"] => Ok(parts::run(&lint::PARTS)),
+        ["doc"] => Ok(parts::run(&[doc::PART])),
+        ["bench", filter @ ..] => Ok(bench::run(filter)),
+        _ => Err(USAGE.to_owned()),
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
