@@ -327,10 +327,11 @@ impl<T> Debug for Process<T> {
     }
 }
 
-/// The children of this process that have not ended, by age.
+/// The children of this process that have not ended, by age: exactly those whose handle is not
+/// [`done`](Process::done).
 #[doc(alias = "multiprocessing.active_children")]
 pub fn active_children() -> Vec<ChildInfo> {
-    let mut children = supervisor::running_children();
+    let mut children = supervisor::children();
     children.sort_by_key(|child| child.key());
     children.iter().map(|child| child.info()).collect()
 }

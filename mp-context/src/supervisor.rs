@@ -394,11 +394,6 @@ pub(crate) fn children() -> Vec<Arc<Child>> {
     })
 }
 
-/// The children of this process that run, those not listed whose end nobody has noticed yet.
-pub(crate) fn running_children() -> Vec<Arc<Child>> {
-    children().into_iter().filter(|child| !child.has_ended()).collect()
-}
-
 /// Whether other code has forked the process in which the supervisor runs, and this is the copy.
 fn is_forked_copy() -> bool {
     Supervisor::get().is_some_and(|supervisor| supervisor.pid != std::process::id())
