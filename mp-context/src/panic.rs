@@ -123,14 +123,20 @@ fn catch_as<R>(
     RUNS.set(before);
     outcome.map_err(|payload| {
         let text = text_of(&*payload);
-        // The destructor of a payload is the user's code and may panic again.
-        std::mem::forget(payload);
         // Without a record of this very panic the user's code replaced the hook, or it goes on
         // with a panic that it had caught.
         let last = LAST.try_with(RefCell::take).ok().flatten().filter(|last| last.text == text);
+        discard(payload);
         last.unwrap_or(Panicked { text, location: None, frames: Frames::default() })
             .describe(origin())
     })
+}
+
+/// Drops what a panic carried; its destructor is the user's code and may panic again.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
 }
 
 /// Prints a trace on standard error in one piece, as Python does: first the process.
