@@ -134,8 +134,10 @@ fn catch_as<R>(
 
 /// Drops what a panic carried; its destructor is the user's code and may panic again.
 fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+        && text_of(&*again).is_none()
+    {
+        std::mem::forget(again); // no end to this in sight
     }
 }
 
