@@ -16,3 +16,8 @@ pub use mp_reduction::DupFd;
 pub use mp_remote_exception::{
     Error, RemoteException, Result, bail, ensure, get_remote_traceback, is_remote_exception,
 };
+
+/// The program on the project's front page, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;
