@@ -121,16 +121,20 @@ impl Link {
         Ok(())
     }
 
+    /// Whether part of the call, the only thing that is ever sent there, was not read.
+    fn has_unread_call(&self) -> bool {
+        sys::socket::unread_by_peer(&self.socket).is_ok_and(|len| len > 0)
+    }
+
     /// Whether the child has read its call, all of it and not as mere bytes.
     ///
     /// Code that reads standard input before `init` loses the lifeline that came along: then
     /// the pipe has no reader left.
     fn has_taken_call(&self) -> bool {
-        let is_unread = sys::socket::unread_by_peer(&self.socket).is_ok_and(|len| len > 0);
         let mut fds = [PollFd::new(&self.lifeline, PollFlags::empty())];
         let is_lost = poll(&mut fds, Some(&Timespec::default())) == Ok(1)
             && fds[0].revents().contains(PollFlags::ERR);
-        !is_unread && !is_lost
+        !self.has_unread_call() && !is_lost
     }
 
     /// Takes the socket out of the epoll set; nothing will come from it any more.
@@ -199,10 +203,9 @@ impl Child {
                 // The poll was interrupted, or ended early: look again.
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) if self.try_reap() == Some(false) => {}
-                // Reaped, here or by a thread that still handles what it wrote.
-                Ok(_) => return self.completion.wait(deadline).is_some(),
-                // The system has no memory for a poll: the supervisor will tell.
-                Err(_) => return self.completion.wait(deadline).is_some(),
+                // Reaped, here or by a thread that still handles what it wrote. Or the system has
+                // no memory for a poll, and the supervisor will tell.
+                Ok(_) | Err(_) => return self.completion.wait(deadline).is_some(),
             }
         }
         true
@@ -291,7 +294,7 @@ impl Child {
             },
             Err(_) => Status::Unknown,
         };
-        let left_call = sys::socket::unread_by_peer(&link.socket).is_ok_and(|len| len > 0);
+        let left_call = link.has_unread_call();
         link.drain(self, true);
         link.unwatch();
         let evidence = Evidence {
