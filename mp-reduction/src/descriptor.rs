@@ -67,11 +67,7 @@ impl Serialize for DupFd {
         let copy = self.0.try_clone().map_err(|error| {
             S::Error::custom(format_args!("cannot duplicate descriptor {:?}: {error}", self.0))
         })?;
-        let index = transfer::attach(copy).map_err(|_| {
-            S::Error::custom(
-                "a descriptor can be encoded only for another process, with mp_reduction::encode",
-            )
-        })?;
+        let index = transfer::attach(copy).map_err(S::Error::custom)?;
         serializer.serialize_u64(index as u64)
     }
 }
@@ -79,7 +75,7 @@ impl Serialize for DupFd {
 impl<'de> Deserialize<'de> for DupFd {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DupFd, D::Error> {
         let index = usize::deserialize(deserializer)?;
-        match transfer::attachment(index) {
+        match transfer::with_attachment(index, |fd| fd.try_clone_to_owned()) {
             Some(Ok(fd)) => Ok(DupFd(fd)),
             Some(Err(error)) => Err(D::Error::custom(format_args!(
                 "cannot take attached descriptor {index}: {error}"

@@ -5,7 +5,7 @@ mod deep;
 mod descriptor;
 mod error;
 mod message;
-mod transfer;
+pub mod transfer;
 pub mod wire;
 
 pub use descriptor::DupFd;

@@ -1,0 +1,116 @@
+//! What may lie in shared memory, and how plain bytes get in and out of it.
+//!
+//! # Safety
+//!
+//! Shared bytes are seen as atomics of their own size and alignment, all of which have every bit
+//! pattern as a value.
+#![expect(unsafe_code, reason = "a slice of atomic bytes is seen as one of atomic words")]
+
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+/// Four letters that tell one kind of object from another, in memory and in tokens.
+pub type Kind = u32;
+
+/// A type that can lie in memory which other processes change at any time.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, consists of atomics only, has no address or other handle of one process in it,
+/// and means something when all its bytes are zero, as for all other values of them. It is no
+/// longer than [`MAX_LEN`](crate::MAX_LEN) and aligned to no more than 64 bytes.
+pub unsafe trait ShmLayout: Sync + 'static {
+    /// What tells it from objects of other types; unique among them.
+    const KIND: Kind;
+}
+
+/// Copies shared bytes out. Whole words are read at once where both sides are aligned to them, so a
+/// value of up to eight bytes is never torn.
+pub(crate) fn load(from: &[AtomicU8], to: &mut [u8]) {
+    assert_eq!(from.len(), to.len(), "the caller has compared the lengths");
+    // SAFETY: see the head of the file.
+    let (head, words, tail) = unsafe { from.align_to::<AtomicU64>() };
+    let (to_head, rest) = to.split_at_mut(head.len());
+    let (to_words, to_tail) = rest.split_at_mut(words.len() * 8);
+    load_few(head, to_head);
+    for (word, to) in words.iter().zip(to_words.chunks_exact_mut(8)) {
+        to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    load_few(tail, to_tail);
+}
+
+/// Copies bytes in; see [`load`].
+pub(crate) fn store(to: &[AtomicU8], from: &[u8]) {
+    assert_eq!(from.len(), to.len(), "the caller has compared the lengths");
+    // SAFETY: see the head of the file.
+    let (head, words, tail) = unsafe { to.align_to::<AtomicU64>() };
+    let (from_head, rest) = from.split_at(head.len());
+    let (from_words, from_tail) = rest.split_at(words.len() * 8);
+    store_few(head, from_head);
+    for (word, from) in words.iter().zip(from_words.chunks_exact(8)) {
+        if let Ok(bytes) = from.try_into() {
+            word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
+    }
+    store_few(tail, from_tail);
+}
+
+/// Sets shared bytes to zero.
+pub(crate) fn clear(bytes: &[AtomicU8]) {
+    // SAFETY: see the head of the file.
+    let (head, words, tail) = unsafe { bytes.align_to::<AtomicU64>() };
+    head.iter().chain(tail).for_each(|byte| byte.store(0, Ordering::Relaxed));
+    words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+}
+
+/// Fewer than eight bytes: four or two of them at once if they are alone and aligned.
+fn load_few(from: &[AtomicU8], to: &mut [u8]) {
+    // SAFETY: see the head of the file.
+    if let ([], [word], []) = unsafe { from.align_to::<AtomicU32>() } {
+        return to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    // SAFETY: see the head of the file.
+    if let ([], [word], []) = unsafe { from.align_to::<AtomicU16>() } {
+        return to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    for (byte, to) in from.iter().zip(to) {
+        *to = byte.load(Ordering::Relaxed);
+    }
+}
+
+fn store_few(to: &[AtomicU8], from: &[u8]) {
+    // SAFETY: see the head of the file.
+    if let (([], [word], []), Ok(bytes)) = (unsafe { to.align_to::<AtomicU32>() }, from.try_into())
+    {
+        return word.store(u32::from_ne_bytes(bytes), Ordering::Relaxed);
+    }
+    // SAFETY: see the head of the file.
+    if let (([], [word], []), Ok(bytes)) = (unsafe { to.align_to::<AtomicU16>() }, from.try_into())
+    {
+        return word.store(u16::from_ne_bytes(bytes), Ordering::Relaxed);
+    }
+    for (byte, from) in to.iter().zip(from) {
+        byte.store(*from, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn bytes_come_out_as_they_went_in(bytes: Vec<u8>, skip in 0_usize..16) {
+            let shared: Vec<AtomicU8> = (0..bytes.len() + skip).map(|_| AtomicU8::new(1)).collect();
+            store(&shared[skip..], &bytes);
+            let mut read = vec![7; bytes.len()];
+            load(&shared[skip..], &mut read);
+            prop_assert_eq!(&read, &bytes);
+            prop_assert!(shared[..skip].iter().all(|byte| byte.load(Ordering::Relaxed) == 1));
+            clear(&shared[skip..]);
+            load(&shared[skip..], &mut read);
+            prop_assert!(read.iter().all(|byte| *byte == 0));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Memory of its own for what is too long for an arena.
+//!
+//! Each process that has it mapped, and each message that contains it, holds a shared lock of its
+//! first byte, so that whoever else has a descriptor can tell whether anybody still uses it.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, LazyLock, Weak};
+
+use parking_lot::Mutex;
+
+use crate::error::SharedMemoryError as Error;
+use crate::sys::lock::{self, Mode, Range};
+use crate::sys::map::Map;
+use crate::sys::{memfd, space};
+
+const IN_USE: Range = Range::byte(0);
+/// Above this length the system is asked what it has before it is asked for it.
+const CHECKED_LEN: u64 = 1 << 20;
+
+static MAPPED: LazyLock<Mutex<HashMap<u64, Weak<Segment>>>> = LazyLock::new(Mutex::default);
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    map: Map,
+    fd: OwnedFd,
+    identity: u64,
+    len: usize,
+}
+
+/// Makes anonymous memory, all of it reserved.
+pub(crate) fn reserve(name: &CStr, len: u64) -> Result<OwnedFd, Error> {
+    if len > CHECKED_LEN {
+        let available = space::available();
+        if len > available {
+            return Err(Error::NoSpace { asked: len, available });
+        }
+    }
+    memfd::create(name, len).map_err(|error| no_space(len, error))
+}
+
+/// The error for a call that failed for `len` bytes.
+pub(crate) fn no_space(len: u64, error: io::Error) -> Error {
+    use io::ErrorKind::{FileTooLarge, OutOfMemory, StorageFull};
+    if matches!(error.kind(), FileTooLarge | OutOfMemory | StorageFull) {
+        return Error::NoSpace { asked: len, available: space::available() };
+    }
+    Error::system("reserve shared memory")(error)
+}
+
+impl Segment {
+    /// New memory, zero.
+    pub(crate) fn create(len: usize) -> Result<Arc<Segment>, Error> {
+        let fd = reserve(c"mp-memory", len as u64)?;
+        Segment::attach(fd.as_fd(), len)
+    }
+
+    /// The memory behind a descriptor, if it is `len` bytes long and cannot shrink.
+    pub(crate) fn attach(fd: BorrowedFd<'_>, len: usize) -> Result<Arc<Segment>, Error> {
+        let examined = |error| Error::system("examine shared memory")(error);
+        let identity = memfd::identity(fd).map_err(examined)?;
+        if memfd::sealed_len(fd).map_err(examined)? != Some(len as u64) {
+            return Err(Error::foreign("its memory has another length, or could shrink"));
+        }
+        let mut mapped = MAPPED.lock();
+        if let Some(segment) = mapped.get(&identity).and_then(Weak::upgrade) {
+            return Ok(segment);
+        }
+        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+        lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
+        let map = Map::new(&fd, len).map_err(|error| no_space(len as u64, error))?;
+        let segment = Arc::new(Segment { map, fd, identity, len });
+        mapped.insert(identity, Arc::downgrade(&segment));
+        Ok(segment)
+    }
+
+    /// A descriptor for a message, which counts as a user of the memory while it is open.
+    pub(crate) fn for_message(&self) -> Result<OwnedFd, Error> {
+        let fd = memfd::reopen(&self.fd).map_err(Error::system("open shared memory"))?;
+        lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
+        Ok(fd)
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(crate) fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        self.map.bytes(0, self.len)
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        let mut mapped = MAPPED.lock();
+        if mapped.get(&self.identity).is_some_and(|segment| segment.strong_count() == 0) {
+            mapped.remove(&self.identity);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The session: what processes that were started by other means need to find shared memory.
+//!
+//! A token names a session and memory in it. The process that first uses shared memory in a process
+//! tree is the root of its session: a thread of it, the [`broker`], keeps a descriptor of all memory for which
+//! there is a token, and hands it out to processes of the same user. Nothing else goes through
+//! it: that an owner of a lock died, that memory is free, what a message contains, is known without.
+
+pub(crate) mod broker;
+pub(crate) mod token;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use interprocess::local_socket::traits::Stream as _;
+use interprocess::local_socket::{GenericNamespaced, Name, ToNsName};
+use interprocess::os::unix::uds_local_socket::Stream;
+use mp_reduction::wire::{self, Frame, FrameReader};
+use rustix::net::sockopt;
+
+use crate::arena::Arena;
+use crate::error::SharedMemoryError as Error;
+use crate::object::{Control, Object};
+use crate::segment::Segment;
+use crate::sys::memfd;
+
+/// How long the root of a session has to answer; it does so at once, unless it is stopped.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// The kinds of frames to and from the broker; the body of a request is the nonce of the memory.
+pub(crate) mod kind {
+    /// Comes with a descriptor to keep.
+    pub(crate) const REGISTER: u8 = 1;
+    pub(crate) const RESOLVE: u8 = 2;
+    /// The sender makes named memory; when it is gone, what it left is to be removed.
+    pub(crate) const WATCH: u8 = 3;
+    /// Comes with a descriptor, when it answers `RESOLVE`.
+    pub(crate) const DONE: u8 = 4;
+    pub(crate) const UNKNOWN: u8 = 5;
+}
+
+static SESSION: OnceLock<SessionName> = OnceLock::new();
+
+/// The name of a session: 128 random bits.
+pub(crate) type SessionName = [u64; 2];
+
+/// The session of this process; makes one if the process has not been given any.
+pub(crate) fn current_name() -> SessionName {
+    *SESSION.get_or_init(|| {
+        let random = || memfd::random().unwrap_or_default();
+        let name = [random() | 1, random()];
+        // Without a thread for it there are no tokens, which is an error when one is made.
+        let _started = broker::start(name);
+        name
+    })
+}
+
+/// The session of this process as a text for its children; `None` if it has not come to one.
+pub fn to_inherit() -> Option<String> {
+    SESSION.get().map(|name| token::write_session(*name))
+}
+
+/// Puts this process, which has just started, into the session of its parent.
+pub fn inherit(session: &str) {
+    if let Some(name) = token::read_session(session) {
+        let _first = SESSION.set(name);
+    }
+}
+
+/// Has the session keep a descriptor of an arena.
+pub(crate) fn register_arena(arena: &Arena) -> Result<(), Error> {
+    if arena.is_registered().load(Ordering::Acquire) == 0 {
+        register(arena.session(), arena.nonce(), arena.fd())?;
+        arena.is_registered().store(1, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// Has the session keep a descriptor of memory of its own.
+pub(crate) fn register_segment(
+    control: &Object<Control>,
+    session: SessionName,
+    segment: &Arc<Segment>,
+) -> Result<(), Error> {
+    if control.is_registered.load(Ordering::Acquire) == 0 {
+        register(session, control.nonce.load(Ordering::Relaxed), segment.fd())?;
+        control.is_registered.store(1, Ordering::Release);
+    }
+    Ok(())
+}
+
+fn register(session: SessionName, nonce: u64, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    // The root must not share our description: our locks would outlive us.
+    let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+    request(session, kind::REGISTER, nonce, Some(fd.as_fd())).map(drop)
+}
+
+/// A descriptor of the memory that a session knows under this nonce.
+pub(crate) fn resolve(session: SessionName, nonce: u64) -> Result<OwnedFd, Error> {
+    let descriptor = request(session, kind::RESOLVE, nonce, None)?;
+    descriptor.ok_or(Error::foreign("its session answered without a descriptor"))
+}
+
+/// Has the session look for named memory that was left behind when this process is gone: as long as
+/// the returned socket is open, it is not.
+pub(crate) fn watch() -> Result<UnixStream, Error> {
+    let session = current_name();
+    let socket = connect(session).map_err(unreachable)?;
+    wire::send_frame(&socket, kind::WATCH, &[0; 8], &[]).map_err(unreachable)?;
+    Ok(socket)
+}
+
+fn unreachable(source: io::Error) -> Error {
+    Error::SessionUnreachable { source: Arc::new(source) }
+}
+
+fn request(
+    session: SessionName,
+    kind: u8,
+    nonce: u64,
+    fd: Option<BorrowedFd<'_>>,
+) -> Result<Option<OwnedFd>, Error> {
+    if SESSION.get() == Some(&session) {
+        broker::start_if_root(session).map_err(unreachable)?;
+    }
+    let socket = connect(session).map_err(unreachable)?;
+    wire::send_frame(&socket, kind, &nonce.to_le_bytes(), fd.as_slice()).map_err(unreachable)?;
+    let mut reader = FrameReader::new();
+    loop {
+        match reader.next_frame().map_err(|e| unreachable(io::Error::other(e)))? {
+            Some(Frame { kind: kind::DONE, descriptors, .. }) => {
+                return Ok(descriptors.into_iter().next());
+            }
+            Some(Frame { kind: kind::UNKNOWN, .. }) => return Err(Error::Gone),
+            Some(_) => return Err(Error::foreign("its session speaks another language")),
+            None => {}
+        }
+        if reader.fill(&socket).map_err(unreachable)? == 0 {
+            return Err(unreachable(io::ErrorKind::ConnectionAborted.into()));
+        }
+    }
+}
+
+/// A connection to the root of a session, if that runs as this user or as the system's.
+fn connect(session: SessionName) -> io::Result<UnixStream> {
+    let socket = UnixStream::from(OwnedFd::from(Stream::connect(socket_name(session)?)?));
+    if !is_trusted(&socket)? {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+    socket.set_write_timeout(Some(ANSWER_LIMIT))?;
+    Ok(socket)
+}
+
+/// Whether the other end belongs to this user, or to the one who may do everything anyway.
+pub(crate) fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
+    let peer = sockopt::socket_peercred(socket)?.uid;
+    Ok(peer == rustix::process::geteuid() || peer.is_root())
+}
+
+/// The abstract socket of a session: it has no file, and is gone with the process.
+pub(crate) fn socket_name(session: SessionName) -> io::Result<Name<'static>> {
+    format!("mp-session-{}", token::write_session(session)).to_ns_name::<GenericNamespaced>()
+}

@@ -1,0 +1,65 @@
+//! Anonymous memory behind a descriptor: made, opened again, and examined before it is trusted.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+
+use super::space;
+
+/// Makes `len` bytes of memory, zero and reserved, that can never change its length.
+pub(crate) fn create(name: &CStr, len: u64) -> io::Result<OwnedFd> {
+    space::check_file_limit(len)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know of memory that must not be executed.
+    let fd = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| rustix::fs::memfd_create(name, flags))?;
+    rustix::fs::ftruncate(&fd, len)?;
+    loop {
+        match rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, len) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+/// A description of its own for the same memory, without any locks.
+pub(crate) fn reopen(fd: impl AsFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(File::options().read(true).write(true).open(path)?.into())
+}
+
+/// The length of memory that cannot shrink under a mapping; `None` for any other file.
+pub(crate) fn sealed_len(fd: impl AsFd) -> io::Result<Option<u64>> {
+    match rustix::fs::fcntl_get_seals(&fd) {
+        Ok(seals) if seals.contains(SealFlags::SHRINK | SealFlags::GROW) => {
+            Ok(u64::try_from(rustix::fs::fstat(&fd)?.st_size).ok())
+        }
+        Ok(_) | Err(rustix::io::Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What tells this memory from all other memory that exists now.
+pub(crate) fn identity(fd: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(fd)?.st_ino)
+}
+
+/// Eight bytes that nobody can guess.
+pub(crate) fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(u64::from_ne_bytes(bytes))
+}
