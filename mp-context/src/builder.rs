@@ -26,7 +26,7 @@ use crate::handshake::{self, Arguments, Bootstrap, BootstrapError};
 use crate::init::is_initialised;
 use crate::process::Process;
 use crate::supervisor::{Child, Link, Supervisor, above_stdio, ended_pidfd, open_pidfd};
-use crate::sys::image::{Entry, image};
+use crate::sys::image::{self, Entry};
 use crate::sys::{self, zero_sized};
 use crate::target::Target;
 use crate::{child, executable};
@@ -215,10 +215,10 @@ where
         };
         let executable = executable::setting();
         let mut bootstrap = Bootstrap {
-            build: image().build_id().clone(),
-            entry: image().offset_of_entry(entry).ok_or_else(outside)?,
+            build: mp_reduction::image().build_id().clone(),
+            entry: image::offset_of_entry(entry).ok_or_else(outside)?,
             on_failure: match self.on_failure {
-                Some(hook) => Some(image().offset_of_hook(hook).ok_or_else(outside)?),
+                Some(hook) => Some(image::offset_of_hook(hook).ok_or_else(outside)?),
                 None => None,
             },
             name: self.name.as_ref().to_owned(),
@@ -232,6 +232,7 @@ where
             authkey: me.authkey.as_bytes().to_vec(),
             cpus: self.cpus,
             executable: executable.clone(),
+            session: mp_shared_memory::session::to_inherit(),
             arguments: Arguments::Inline(Vec::new()),
         };
         if let Some((key, _)) = self.env.iter().find(|(key, _)| !is_variable(key)) {

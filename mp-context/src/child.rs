@@ -12,7 +12,7 @@ use crate::current::{AuthKey, Identity, Parent};
 use crate::handshake::{self, Bootstrap, Call};
 use crate::logging::uplink::{self, Uplink};
 use crate::state::ending::Report;
-use crate::sys::image::{Entry, image};
+use crate::sys::image::{self, Entry, FailureHook};
 use crate::sys::lifeline::Lifeline;
 use crate::sys::zero_sized;
 use crate::target::Target;
@@ -88,19 +88,17 @@ pub(crate) fn refuse(socket: &UnixStream, reason: &str) -> ! {
     std::process::exit(1)
 }
 
-type FailureHook = fn(&RemoteException);
-
 fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), String> {
     let Call { bootstrap, lifeline, arguments } = handshake::receive_bootstrap(socket)?;
     let lifeline = Lifeline::arm(lifeline)
         .map_err(|error| format!("cannot tie its life to its parent's: {error}"))?;
     let Bootstrap { build, entry, on_failure, name, daemon, .. } = bootstrap;
-    if build != *image().build_id() {
+    if build != *mp_reduction::image().build_id() {
         return Err("it is another build of the program than its parent".to_owned());
     }
-    let entry = image().entry_at(entry).ok_or("its target lies outside the program")?;
+    let entry = image::entry_at(entry).ok_or("its target lies outside the program")?;
     let on_failure = match on_failure {
-        Some(offset) => Some(image().hook_at(offset).ok_or("its hook lies outside the program")?),
+        Some(offset) => Some(image::hook_at(offset).ok_or("its hook lies outside the program")?),
         None => None,
     };
     if let Some(cpus) = &bootstrap.cpus {
@@ -117,6 +115,9 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
     }
     .set()?;
     executable::inherit(bootstrap.executable);
+    if let Some(session) = &bootstrap.session {
+        mp_shared_memory::session::inherit(session);
+    }
     uplink::forward_from(bootstrap.log_level);
     Ok((entry, on_failure, arguments))
 }

@@ -1,6 +1,11 @@
 //! [`SpawnContext`]: the calls of the library as methods of one object, as Python's contexts are.
 
+use bytemuck::Pod;
 use mp_remote_exception::Result;
+use mp_shared_memory::{RawArray, RawValue, SharedMemoryError};
+use mp_sync::{
+    Array, Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore, SyncError, Value,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -74,6 +79,114 @@ impl SpawnContext {
     /// See [`cpu_count`](crate::cpu_count).
     pub fn cpu_count(&self) -> usize {
         crate::cpu_count()
+    }
+
+    /// A new [`Lock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::new`].
+    pub fn lock(&self) -> std::result::Result<Lock, SyncError> {
+        Lock::new()
+    }
+
+    /// A new [`RLock`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RLock::new`].
+    pub fn rlock(&self) -> std::result::Result<RLock, SyncError> {
+        RLock::new()
+    }
+
+    /// A new [`Condition`] with a lock of its own; see [`Condition::with_lock`] for others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Condition::new`].
+    pub fn condition(&self) -> std::result::Result<Condition, SyncError> {
+        Condition::new()
+    }
+
+    /// A new [`Semaphore`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Semaphore::new`].
+    pub fn semaphore(&self, value: u32) -> std::result::Result<Semaphore, SyncError> {
+        Semaphore::new(value)
+    }
+
+    /// A new [`BoundedSemaphore`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BoundedSemaphore::new`].
+    pub fn bounded_semaphore(
+        &self,
+        value: u32,
+    ) -> std::result::Result<BoundedSemaphore, SyncError> {
+        BoundedSemaphore::new(value)
+    }
+
+    /// A new [`Event`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Event::new`].
+    pub fn event(&self) -> std::result::Result<Event, SyncError> {
+        Event::new()
+    }
+
+    /// A new [`Barrier`]; see [`Barrier::builder`] for one with an action or a limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Barrier::new`].
+    pub fn barrier(&self, parties: usize) -> std::result::Result<Barrier, SyncError> {
+        Barrier::new(parties)
+    }
+
+    /// A new [`Value`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Value::new`].
+    pub fn value<T: Pod>(&self, value: T) -> std::result::Result<Value<T>, SyncError> {
+        Value::new(value)
+    }
+
+    /// A new [`Array`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Array::new`].
+    pub fn array<T: Pod>(&self, elements: &[T]) -> std::result::Result<Array<T>, SyncError> {
+        Array::new(elements)
+    }
+
+    /// A new [`RawValue`], which has no lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawValue::new`].
+    pub fn raw_value<T: Pod>(
+        &self,
+        value: T,
+    ) -> std::result::Result<RawValue<T>, SharedMemoryError> {
+        RawValue::new(value)
+    }
+
+    /// A new [`RawArray`], which has no lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`RawArray::new`].
+    pub fn raw_array<T: Pod>(
+        &self,
+        elements: &[T],
+    ) -> std::result::Result<RawArray<T>, SharedMemoryError> {
+        RawArray::new(elements)
     }
 
     /// Always `spawn`.

@@ -11,13 +11,12 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use mp_reduction::{Message, wire};
+use mp_reduction::{BuildId, Message, Offset, wire};
 use mp_remote_exception::RemoteException;
 use rustix::fs::MemfdFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::state::ending::Report;
-use crate::sys::image::{BuildId, Offset};
 
 /// The kinds of frames.
 pub(crate) mod kind {
@@ -52,6 +51,8 @@ pub(crate) struct Bootstrap {
     pub(crate) authkey: Vec<u8>,
     pub(crate) cpus: Option<Vec<usize>>,
     pub(crate) executable: Option<PathBuf>,
+    /// The session of shared memory that the parent is in.
+    pub(crate) session: Option<String>,
     pub(crate) arguments: Arguments,
 }
 

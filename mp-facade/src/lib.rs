@@ -16,6 +16,14 @@ pub use mp_reduction::DupFd;
 pub use mp_remote_exception::{
     Error, RemoteException, Result, bail, ensure, get_remote_traceback, is_remote_exception,
 };
+pub use mp_shared_memory::{
+    RawArray, RawValue, ShareableItem, ShareableList, SharedMemory, SharedMemoryError,
+};
+pub use mp_sync::{
+    AnyGuard, AnyLock, Array, ArrayGuard, Barrier, BarrierBuilder, BarrierError, BoundedSemaphore,
+    Broken, Condition, ConditionGuard, DeadOwner, Event, Lock, LockGuard, Permit, RLock,
+    RLockGuard, Semaphore, SyncError, Value, ValueGuard,
+};
 
 /// The program on the project's front page, compiled and run.
 #[cfg(doctest)]

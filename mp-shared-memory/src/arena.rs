@@ -18,7 +18,7 @@ use mp_remote_exception::Origin;
 use parking_lot::Mutex;
 
 use crate::error::SharedMemoryError as Error;
-use crate::member::{MemberId, Process};
+use crate::member::{MemberId, Peer};
 use crate::region::{self, Kind};
 use crate::sys::layout::{
     BLOCKS_AT, BlockHeader, Header, MAGIC, MEMBERS, MEMBERS_AT, Member, NAME_LEN,
@@ -75,7 +75,8 @@ impl Arena {
     pub(crate) fn attach(fd: BorrowedFd<'_>) -> Result<Arc<Arena>, Error> {
         let examined = |error| Error::system("examine shared memory")(error);
         // Only anonymous memory has seals, and among that the identity is unique.
-        let len = memfd::sealed_len(fd).map_err(examined)?.and_then(|len| usize::try_from(len).ok());
+        let len =
+            memfd::sealed_len(fd).map_err(examined)?.and_then(|len| usize::try_from(len).ok());
         let len = len.ok_or(Error::foreign("its memory could shrink"))?;
         let identity = memfd::identity(fd).map_err(examined)?;
         // The table stays locked while a new arena is mapped: a second thread must find that one.
@@ -173,7 +174,7 @@ impl Arena {
     }
 
     /// Who that is or was; `None` if its entry has been given to another process since.
-    pub(crate) fn process(&self, id: MemberId) -> Option<Process> {
+    pub(crate) fn process(&self, id: MemberId) -> Option<Peer> {
         let member = self.member(id.index());
         let len = (member.name_len.load(Ordering::Relaxed) as usize).min(NAME_LEN);
         let mut name = vec![0; len];
@@ -181,7 +182,7 @@ impl Arena {
         let pid = member.pid.load(Ordering::Relaxed);
         let is_current = member.generation.load(Ordering::Acquire) == id.generation();
         let name = String::from_utf8_lossy(&name).into_owned();
-        is_current.then_some(Process { pid, name })
+        is_current.then_some(Peer { pid, name })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -219,9 +220,14 @@ impl Arena {
         self.offset_of(block) + size_of::<BlockHeader>()
     }
 
-    /// The bytes that are in use of a block that this process holds.
-    pub(crate) fn bytes(&self, block: u32) -> &[AtomicU8] {
+    /// How many bytes are in use of a block that this process holds; to be read once.
+    pub(crate) fn len_of(&self, block: u32) -> usize {
         let len = self.header_of(block).len.load(Ordering::Relaxed) as usize;
+        len.min(self.payload_len)
+    }
+
+    /// The first bytes of a block that this process holds.
+    pub(crate) fn bytes(&self, block: u32, len: usize) -> &[AtomicU8] {
         self.map.bytes(self.payload_at(block), len.min(self.payload_len))
     }
 
@@ -346,8 +352,7 @@ impl Arena {
         }
         (0..self.blocks)
             .filter(|&block| {
-                local[block as usize] == 0
-                    && (self.is_free(block) || self.free_if_unheld(block))
+                local[block as usize] == 0 && (self.is_free(block) || self.free_if_unheld(block))
             })
             .collect()
     }

@@ -93,6 +93,9 @@ pub enum SharedMemoryError {
         /// The name.
         name: String,
     },
+    /// A block without a name was to lose it.
+    #[error("anonymous shared memory has no name to unlink")]
+    Anonymous,
     /// A value that a slot of a list has no room for; the slot keeps what it had.
     #[error("a slot of {capacity} bytes has no room for {needed} bytes")]
     SlotTooSmall {

@@ -19,8 +19,9 @@ const CLASSES: [(usize, u32); 4] = [(64, 240), (512, 64), (4096, 8), (MAX_LEN, 4
 /// The length up to which a new arena is as long as all before it, in bytes.
 const MAX_ARENA_LEN: usize = 8 << 20;
 
-static HEAP: LazyLock<[Mutex<Class>; CLASSES.len()]> =
-    LazyLock::new(|| CLASSES.map(|(payload_len, first)| Mutex::new(Class::new(payload_len, first))));
+static HEAP: LazyLock<[Mutex<Class>; CLASSES.len()]> = LazyLock::new(|| {
+    CLASSES.map(|(payload_len, first)| Mutex::new(Class::new(payload_len, first)))
+});
 
 /// The arenas with blocks of one size.
 struct Class {
@@ -75,7 +76,8 @@ impl Class {
 
     /// Lists what other processes gave back, and makes a new arena if that is little.
     fn replenish(&mut self) -> Result<(), Error> {
-        let arenas: Vec<Arc<Arena>> = self.arenas.iter().map(|own| Arc::clone(&own.arena)).collect();
+        let arenas: Vec<Arc<Arena>> =
+            self.arenas.iter().map(|own| Arc::clone(&own.arena)).collect();
         for arena in &arenas {
             for block in arena.sweep() {
                 self.push(arena, block);
@@ -121,5 +123,105 @@ impl Class {
 
     fn own(&mut self, arena: &Arc<Arena>) -> Option<&mut Own> {
         self.arenas.iter_mut().find(|own| Arc::ptr_eq(&own.arena, arena))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::region;
+
+    const TEST: Kind = u32::from_le_bytes(*b"test");
+
+    /// A block that was taken, and the byte that is all over it.
+    struct Taken {
+        arena: Arc<Arena>,
+        block: u32,
+        len: usize,
+        mark: u8,
+    }
+
+    impl Taken {
+        /// Where it lies.
+        fn range(&self) -> std::ops::Range<usize> {
+            let start = self.arena.bytes(self.block, self.len).as_ptr() as usize;
+            start..start + self.len
+        }
+    }
+
+    fn take(len: usize, mark: u8) -> Taken {
+        let (arena, id) = allocate(TEST, len).unwrap();
+        let bytes = arena.bytes(id.block, len);
+        let mut before = vec![1; len];
+        region::load(bytes, &mut before);
+        assert!(before.iter().all(|byte| *byte == 0), "a new object is zero");
+        region::store(bytes, &vec![mark; len]);
+        Taken { block: id.block, len, mark, arena }
+    }
+
+    fn give(taken: &Taken) {
+        let mut bytes = vec![0; taken.len];
+        region::load(taken.arena.bytes(taken.block, taken.len), &mut bytes);
+        assert!(bytes.iter().all(|byte| *byte == taken.mark), "somebody else stored here");
+        taken.arena.release(taken.block);
+    }
+
+    /// Every block is free or taken, each once, and the lists say the same as the blocks.
+    fn check(taken: &[Taken]) {
+        let mut ranges: Vec<_> = taken.iter().map(Taken::range).collect();
+        ranges.sort_by_key(|range| range.start);
+        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "two overlap");
+        for (class, (payload_len, _)) in HEAP.iter().zip(CLASSES) {
+            let class = class.lock();
+            let all: usize = class.arenas.iter().map(|own| own.arena.blocks() as usize).sum();
+            let used = taken.iter().filter(|taken| taken.arena.payload_len() == payload_len);
+            assert_eq!(class.free.len() + used.count(), all, "free and used are all");
+            let listed: usize = class.arenas.iter().map(|own| own.listed).sum();
+            assert_eq!(listed, class.free.len());
+            let mut free: Vec<_> =
+                class.free.iter().map(|(arena, block)| (Arc::as_ptr(arena), *block)).collect();
+            free.sort_unstable();
+            assert!(free.windows(2).all(|pair| pair[0] != pair[1]), "listed twice");
+            assert!(class.free.iter().all(|(arena, block)| arena.is_free(*block)));
+        }
+    }
+
+    /// In a process of its own the books would be this test's alone; here other tests take blocks as well,
+    /// so it has a heap to itself by running in one ignored test of one process.
+    #[test]
+    fn v_14_random_allocations_tile_the_arenas() {
+        let output = std::process::Command::new("/proc/self/exe")
+            .args(["--exact", "heap::tests::five_thousand_allocations", "--ignored"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "run by v_14 in a process of its own"]
+    fn five_thousand_allocations() {
+        let steps =
+            prop::collection::vec((0..=MAX_LEN, 0..4_u32, any::<u8>(), any::<usize>()), 5000);
+        let config = ProptestConfig { cases: 4, ..ProptestConfig::default() };
+        proptest!(config, |(steps in steps)| {
+            let mut taken: Vec<Taken> = Vec::new();
+            for (step, (len, shift, mark, victim)) in steps.into_iter().enumerate() {
+                taken.push(take(len >> (3 * shift), mark));
+                if taken.len() > 500 || victim % 3 == 0 {
+                    give(&taken.swap_remove(victim % taken.len()));
+                }
+                if step % 100 == 0 {
+                    check(&taken);
+                }
+            }
+            check(&taken);
+            while let Some(last) = taken.pop() {
+                give(&last);
+            }
+            check(&[]);
+        });
     }
 }

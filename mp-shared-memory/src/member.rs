@@ -30,7 +30,8 @@ impl MemberId {
 
     /// The process that takes entry `index` after one with generation `before`.
     pub(crate) fn next(index: u32, before: u32) -> MemberId {
-        let generation = if before + 1 >= GENERATIONS { 1 } else { before + 1 };
+        // What was there may be anything.
+        let generation = before.checked_add(1).filter(|next| *next < GENERATIONS).unwrap_or(1);
         MemberId(generation << INDEX_BITS | index)
     }
 
@@ -45,14 +46,14 @@ impl MemberId {
 
 /// A process that uses or has used shared objects, as people know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+pub struct Peer {
     /// Its pid.
     pub pid: u32,
     /// Its name.
     pub name: String,
 }
 
-impl std::fmt::Display for Process {
+impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "process '{}' (pid {})", self.name, self.pid)
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::arena::{Arena, BlockId};
 use crate::error::SharedMemoryError as Error;
 use crate::heap;
-use crate::member::{MemberId, Process};
+use crate::member::{MemberId, Peer};
 use crate::region::{Kind, ShmLayout};
 use crate::segment::Segment;
 use crate::session::{self, token};
@@ -38,7 +38,12 @@ impl Hold {
         Ok(Hold { arena, id })
     }
 
-    fn acquire(arena: Arc<Arena>, id: BlockId, kind: Kind, len: Option<usize>) -> Result<Hold, Error> {
+    fn acquire(
+        arena: Arc<Arena>,
+        id: BlockId,
+        kind: Kind,
+        len: Option<usize>,
+    ) -> Result<Hold, Error> {
         arena.acquire(id, kind, len)?;
         Ok(Hold { arena, id })
     }
@@ -152,7 +157,7 @@ impl<T: ShmLayout> Object<T> {
 
     /// The pid and name of a process that a word of this object names, also after its death; `None`
     /// once a thousand other processes have come since.
-    pub fn process(&self, id: MemberId) -> Option<Process> {
+    pub fn process(&self, id: MemberId) -> Option<Peer> {
         self.hold().arena.process(id)
     }
 
@@ -163,7 +168,8 @@ impl<T: ShmLayout> Object<T> {
 
     /// Whether this is the only handle to the object in this process.
     pub fn is_last_here(&self) -> bool {
-        Arc::strong_count(self.view.keep()) == 1 && self.hold().arena.is_single(self.hold().id.block)
+        Arc::strong_count(self.view.keep()) == 1
+            && self.hold().arena.is_single(self.hold().id.block)
     }
 
     /// Whether both are handles to the same object.
@@ -233,8 +239,12 @@ pub(crate) struct Bytes(Place);
 
 #[derive(Clone, Debug)]
 enum Place {
-    Block(Arc<Hold>),
-    Segment { control: Object<Control>, segment: Arc<Segment> },
+    /// Its length is what was in the block when it was made or decoded.
+    Block(Arc<Hold>, usize),
+    Segment {
+        control: Object<Control>,
+        segment: Arc<Segment>,
+    },
 }
 
 /// The block that stands for memory of its own.
@@ -258,7 +268,7 @@ enum BytesWire {
 impl Bytes {
     pub(crate) fn create(len: usize) -> Result<Bytes, Error> {
         if len <= heap::MAX_LEN {
-            return Ok(Bytes(Place::Block(Arc::new(Hold::create(BYTES, len)?))));
+            return Ok(Bytes::of_block(Hold::create(BYTES, len)?));
         }
         let segment = Segment::create(len)?;
         let control = Object::<Control>::create()?;
@@ -270,7 +280,7 @@ impl Bytes {
 
     pub(crate) fn get(&self) -> &[AtomicU8] {
         match &self.0 {
-            Place::Block(hold) => hold.arena.bytes(hold.id.block),
+            Place::Block(hold, len) => hold.arena.bytes(hold.id.block, *len),
             Place::Segment { segment, .. } => segment.bytes(),
         }
     }
@@ -281,7 +291,7 @@ impl Bytes {
 
     pub(crate) fn token(&self) -> Result<String, Error> {
         match &self.0 {
-            Place::Block(hold) => hold.token(BYTES),
+            Place::Block(hold, _) => hold.token(BYTES),
             Place::Segment { control, segment } => {
                 let token = control.token()?;
                 session::register_segment(control, control.hold().arena.session(), segment)?;
@@ -292,12 +302,17 @@ impl Bytes {
 
     pub(crate) fn from_token(text: &str) -> Result<Bytes, Error> {
         if token::read(text, BYTES).is_ok() {
-            return Ok(Bytes(Place::Block(Arc::new(Hold::from_token(text, BYTES, None)?))));
+            return Ok(Bytes::of_block(Hold::from_token(text, BYTES, None)?));
         }
         let control = Object::<Control>::from_token(text)?;
         let session = control.hold().arena.session();
         let fd = session::resolve(session, control.nonce.load(Ordering::Relaxed))?;
         Bytes::of_segment(control, |len| Segment::attach(fd.as_fd(), len))
+    }
+
+    fn of_block(hold: Hold) -> Bytes {
+        let len = hold.arena.len_of(hold.id.block);
+        Bytes(Place::Block(Arc::new(hold), len))
     }
 
     fn of_segment(
@@ -313,7 +328,7 @@ impl Bytes {
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let wire = match &self.0 {
-            Place::Block(hold) => hold.to_wire().map(BytesWire::Block),
+            Place::Block(hold, _) => hold.to_wire().map(BytesWire::Block),
             Place::Segment { control, segment } => control.hold().to_wire().and_then(|wire| {
                 let make = || segment.for_message();
                 let done = |_: BorrowedFd<'_>| Ok::<(), Error>(());
@@ -328,8 +343,7 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         let bytes = match BytesWire::deserialize(deserializer)? {
-            BytesWire::Block(wire) => Hold::from_wire(&wire, BYTES, None)
-                .map(|hold| Bytes(Place::Block(Arc::new(hold)))),
+            BytesWire::Block(wire) => Hold::from_wire(&wire, BYTES, None).map(Bytes::of_block),
             BytesWire::Segment(wire, attachment) => {
                 let len = Some(size_of::<Control>());
                 Hold::from_wire(&wire, Control::KIND, len).and_then(|hold| {

@@ -8,6 +8,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
+use crate::error::SharedMemoryError as Error;
+
 /// Four letters that tell one kind of object from another, in memory and in tokens.
 pub type Kind = u32;
 
@@ -21,6 +23,23 @@ pub type Kind = u32;
 pub unsafe trait ShmLayout: Sync + 'static {
     /// What tells it from objects of other types; unique among them.
     const KIND: Kind;
+}
+
+/// `len` of these bytes from `offset` on.
+pub(crate) fn part(bytes: &[AtomicU8], offset: usize, len: usize) -> Result<&[AtomicU8], Error> {
+    let end = offset.checked_add(len).filter(|end| *end <= bytes.len());
+    let size = bytes.len();
+    end.map(|end| &bytes[offset..end]).ok_or(Error::OutOfBounds { offset, len, size })
+}
+
+/// The word at `offset`; `None` if it does not lie in these bytes or is not aligned.
+pub(crate) fn word(bytes: &[AtomicU8], offset: usize) -> Option<&AtomicU64> {
+    let word = part(bytes, offset, 8).ok()?;
+    // SAFETY: see the head of the file.
+    match unsafe { word.align_to::<AtomicU64>() } {
+        ([], [word], []) => Some(word),
+        _ => None,
+    }
 }
 
 /// Copies shared bytes out. Whole words are read at once where both sides are aligned to them, so a

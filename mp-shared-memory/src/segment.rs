@@ -18,8 +18,6 @@ use crate::sys::map::Map;
 use crate::sys::{memfd, space};
 
 const IN_USE: Range = Range::byte(0);
-/// Above this length the system is asked what it has before it is asked for it.
-const CHECKED_LEN: u64 = 1 << 20;
 
 static MAPPED: LazyLock<Mutex<HashMap<u64, Weak<Segment>>>> = LazyLock::new(Mutex::default);
 
@@ -33,12 +31,7 @@ pub(crate) struct Segment {
 
 /// Makes anonymous memory, all of it reserved.
 pub(crate) fn reserve(name: &CStr, len: u64) -> Result<OwnedFd, Error> {
-    if len > CHECKED_LEN {
-        let available = space::available();
-        if len > available {
-            return Err(Error::NoSpace { asked: len, available });
-        }
-    }
+    space::check(len).map_err(|available| Error::NoSpace { asked: len, available })?;
     memfd::create(name, len).map_err(|error| no_space(len, error))
 }
 

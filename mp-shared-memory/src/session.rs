@@ -1,7 +1,7 @@
 //! The session: what processes that were started by other means need to find shared memory.
 //!
 //! A token names a session and memory in it. The process that first uses shared memory in a process
-//! tree is the root of its session: a thread of it, the [`broker`], keeps a descriptor of all memory for which
+//! tree is the root of its session: a thread of it, the `broker`, keeps a descriptor of all memory for which
 //! there is a token, and hands it out to processes of the same user. Nothing else goes through
 //! it: that an owner of a lock died, that memory is free, what a message contains, is known without.
 
@@ -113,6 +113,11 @@ pub(crate) fn watch() -> Result<UnixStream, Error> {
     Ok(socket)
 }
 
+/// Whether this process is the root of its session.
+pub(crate) fn is_root() -> bool {
+    broker::is_root(current_name())
+}
+
 fn unreachable(source: io::Error) -> Error {
     Error::SessionUnreachable { source: Arc::new(source) }
 }
@@ -164,4 +169,25 @@ pub(crate) fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
 /// The abstract socket of a session: it has no file, and is gone with the process.
 pub(crate) fn socket_name(session: SessionName) -> io::Result<Name<'static>> {
     format!("mp-session-{}", token::write_session(session)).to_ns_name::<GenericNamespaced>()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    use super::*;
+    use crate::RawValue;
+
+    /// Makers of named memory stay connected; once they used up the places of those who ask.
+    #[test]
+    fn three_hundred_makers_leave_room_for_requests() {
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum.map(|most| most.min(4096));
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let makers: Vec<UnixStream> = (0..300).map(|_| watch().unwrap()).collect();
+        let value = RawValue::new(5_u8).unwrap();
+        let same = RawValue::<u8>::from_token(&value.token().unwrap()).unwrap();
+        assert!(same.is_same(&value));
+        drop(makers);
+    }
 }

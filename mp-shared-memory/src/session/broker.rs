@@ -16,6 +16,8 @@ use interprocess::os::unix::uds_local_socket::Listener;
 use mp_reduction::wire::{self, FrameReader};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{SessionName, is_trusted, kind, socket_name};
 use crate::named;
@@ -25,8 +27,10 @@ use crate::sys::lock::{self, Range};
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is looked for memory that nobody uses any more, while there is any at all.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The most clients that are served at once; more wait to be accepted.
-const MAX_CLIENTS: usize = 256;
+/// How long nobody is accepted after the system had no descriptor for it.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// The most requests that are served at once; more wait to be accepted.
+const MAX_REQUESTS: usize = 256;
 
 /// The process whose thread runs; a forked copy has none.
 static RUNNING: OnceLock<(SessionName, u32)> = OnceLock::new();
@@ -56,11 +60,15 @@ pub(crate) fn start_if_root(session: SessionName) -> io::Result<()> {
     let listener = UnixListener::from(OwnedFd::from(listener));
     listener.set_nonblocking(true)?;
     let (clients, kept, looked_at) = (Vec::new(), HashMap::new(), Instant::now());
-    let broker = Broker { listener, clients, kept, looked_at };
+    let broker = Broker { listener, clients, kept, looked_at, accepts_from: None };
     let thread = std::thread::Builder::new().name("mp-session".to_owned());
     thread.stack_size(256 * 1024).spawn(move || broker.run())?;
     let _first = RUNNING.set((session, std::process::id()));
     Ok(())
+}
+
+pub(crate) fn is_root(session: SessionName) -> bool {
+    ROOT_OF.get() == Some(&session)
 }
 
 struct Broker {
@@ -70,6 +78,8 @@ struct Broker {
     kept: HashMap<u64, OwnedFd>,
     /// When it was last looked for those that nobody uses.
     looked_at: Instant,
+    /// Set when there was no descriptor for a connection.
+    accepts_from: Option<Instant>,
 }
 
 struct Client {
@@ -77,6 +87,11 @@ struct Client {
     reader: FrameReader,
     /// When it is cut off; `None` for a maker of named memory.
     deadline: Option<Instant>,
+    /// The process of a maker. A connection ends while its process is still ending, and may still have
+    /// its locks.
+    process: Option<OwnedFd>,
+    /// Whether its connection has ended, and only the end of the process is waited for.
+    is_ending: bool,
 }
 
 /// What becomes of a client.
@@ -88,6 +103,7 @@ enum Next {
 
 impl Broker {
     fn run(mut self) {
+        named::remove_abandoned();
         loop {
             let ready = self.wait();
             let now = Instant::now();
@@ -113,14 +129,18 @@ impl Broker {
 
     /// Sleeps until somebody has something to say; whether the listener and each client has.
     fn wait(&self) -> Vec<bool> {
-        let is_full = self.clients.len() >= MAX_CLIENTS;
-        let listens = if is_full { PollFlags::empty() } else { PollFlags::IN };
+        let pauses = self.accepts_from.filter(|from| *from > Instant::now());
+        let is_deaf = self.is_full() || pauses.is_some();
+        let listens = if is_deaf { PollFlags::empty() } else { PollFlags::IN };
         let mut fds = vec![PollFd::new(&self.listener, listens)];
-        fds.extend(self.clients.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)));
+        fds.extend(self.clients.iter().map(|client| match &client.process {
+            Some(process) if client.is_ending => PollFd::new(process, PollFlags::IN),
+            _ => PollFd::new(&client.socket, PollFlags::IN),
+        }));
         // The end of its last user is announced by nobody; a token is rare, and so is this look.
         let look = (!self.kept.is_empty()).then(|| self.looked_at + LOOK_INTERVAL);
-        let first = self.clients.iter().filter_map(|client| client.deadline).chain(look).min();
-        let timeout = first.and_then(|limit| {
+        let deadlines = self.clients.iter().filter_map(|client| client.deadline);
+        let timeout = deadlines.chain(look).chain(pauses).min().and_then(|limit| {
             Timespec::try_from(limit.saturating_duration_since(Instant::now())).ok()
         });
         if poll(&mut fds, timeout.as_ref()).is_err() {
@@ -131,24 +151,43 @@ impl Broker {
         fds.iter().map(|fd| !fd.revents().is_empty()).collect()
     }
 
+    /// Makers do not count: they ask for nothing more.
+    fn is_full(&self) -> bool {
+        self.clients.iter().filter(|client| client.deadline.is_some()).count() >= MAX_REQUESTS
+    }
+
     fn accept(&mut self) {
-        // Fails when the client is gone already, or when there is no descriptor left; the latter
-        // lasts, so the connection is given up with one that a client frees.
-        while self.clients.len() < MAX_CLIENTS
-            && let Ok((socket, _)) = self.listener.accept()
-        {
+        while !self.is_full() {
+            let socket = match self.listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // No descriptor, most likely: the listener stays ready, and must not be asked
+                    // again at once.
+                    self.accepts_from = Some(Instant::now() + EXHAUSTED_PAUSE);
+                    return;
+                }
+            };
             if is_trusted(&socket).unwrap_or(false) && socket.set_nonblocking(true).is_ok() {
                 let deadline = Some(Instant::now() + REQUEST_LIMIT);
-                self.clients.push(Client { socket, reader: FrameReader::new(), deadline });
+                let (reader, process, is_ending) = (FrameReader::new(), None, false);
+                self.clients.push(Client { socket, reader, deadline, process, is_ending });
             }
         }
     }
 
     fn serve(&mut self, client: usize) -> Next {
-        let Client { socket, reader, deadline } = &mut self.clients[client];
+        let Client { socket, reader, deadline, process, is_ending } = &mut self.clients[client];
+        if *is_ending {
+            return Next::Leaves;
+        }
         match reader.fill(socket) {
             Ok(n) if n > 0 => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Stays,
+            Ok(_) | Err(_) if process.is_some() => {
+                *is_ending = true;
+                return Next::Stays;
+            }
             Ok(_) | Err(_) => return Next::Leaves,
         }
         let frame = match reader.next_frame() {
@@ -176,6 +215,10 @@ impl Broker {
             },
             (kind::WATCH, _) => {
                 *deadline = None;
+                // Without it, what the maker leaves may wait for the next process that looks.
+                *process = sockopt::socket_peercred(&*socket)
+                    .and_then(|peer| pidfd_open(peer.pid, PidfdFlags::empty()))
+                    .ok();
                 Next::Stays
             }
             _ => Next::Leaves,

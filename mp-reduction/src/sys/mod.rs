@@ -1,0 +1,3 @@
+//! All that knows how a program lies in memory.
+
+pub(crate) mod image;

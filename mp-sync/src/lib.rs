@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+
+mod any_lock;
+mod array;
+mod barrier;
+mod condition;
+mod deadline;
+mod error;
+mod event;
+mod lock;
+mod owner;
+mod peers;
+mod prim;
+mod rlock;
+mod semaphore;
+mod spin;
+mod state;
+mod sys;
+mod value;
+
+pub use any_lock::{AnyGuard, AnyLock};
+pub use array::{Array, ArrayGuard};
+pub use barrier::{Barrier, BarrierBuilder};
+pub use condition::{Condition, ConditionGuard};
+pub use error::{BarrierError, Broken, SyncError};
+pub use event::Event;
+pub use lock::{Lock, LockGuard};
+pub use mp_shared_memory::Peer as DeadOwner;
+pub use rlock::{RLock, RLockGuard};
+pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
+pub use value::{Value, ValueGuard};
