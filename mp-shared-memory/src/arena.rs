@@ -286,11 +286,6 @@ impl Arena {
         Ok(())
     }
 
-    /// Whether this process has exactly one reference.
-    pub(crate) fn is_single(&self, block: u32) -> bool {
-        self.local.lock()[block as usize] == 1
-    }
-
     /// Gives a reference back; the block becomes free if it was the last anywhere.
     pub(crate) fn release(self: &Arc<Arena>, block: u32) {
         let mut local = self.local.lock();

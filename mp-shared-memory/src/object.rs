@@ -166,12 +166,6 @@ impl<T: ShmLayout> Object<T> {
         std::mem::forget(Arc::clone(&self.hold().arena));
     }
 
-    /// Whether this is the only handle to the object in this process.
-    pub fn is_last_here(&self) -> bool {
-        Arc::strong_count(self.view.keep()) == 1
-            && self.hold().arena.is_single(self.hold().id.block)
-    }
-
     /// Whether both are handles to the same object.
     pub fn is_same(&self, other: &Object<T>) -> bool {
         let (mine, theirs) = (self.hold(), other.hold());

@@ -2,12 +2,15 @@
 
 use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use mp_remote_exception::{Error, RemoteException};
 use mp_shared_memory::Object;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::deadline::after;
 use crate::error::{BarrierError, Broken, SyncError};
@@ -19,7 +22,7 @@ use crate::sys::action::{self, Action, Reference};
 ///
 /// # When a process dies
 ///
-/// A process takes part from its first `wait` until it drops its last handle. If it is killed before that, inside
+/// A process takes part from its first `wait` until it drops the handle. If it is killed before that, inside
 /// of `wait` or between two rounds, the barrier breaks: everybody who waits, and everybody who comes, gets
 /// [`Broken::PartyDied`] with its name, until somebody [resets](Barrier::reset) the barrier. A process that
 /// ends by itself drops its handles, unless it does so by `std::process::exit`.
@@ -40,9 +43,36 @@ use crate::sys::action::{self, Action, Reference};
 #[doc(alias = "multiprocessing.Barrier")]
 #[derive(Clone, Serialize)]
 pub struct Barrier {
-    state: Object<BarrierState>,
+    party: Arc<Party>,
     limit: Option<Duration>,
     action: Option<Reference>,
+}
+
+/// All clones of a handle, which leave the barrier together.
+struct Party {
+    state: Object<BarrierState>,
+    has_joined: AtomicBool,
+}
+
+impl Party {
+    fn new(state: Object<BarrierState>) -> Arc<Party> {
+        Arc::new(Party { state, has_joined: AtomicBool::new(false) })
+    }
+}
+
+impl Serialize for Party {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.state.serialize(serializer)
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        if self.has_joined.load(Relaxed) {
+            // Fails only where nobody can sleep, and so nobody waits.
+            let _left = self.state.leave(&self.state);
+        }
+    }
 }
 
 /// A barrier before it is made.
@@ -86,7 +116,7 @@ impl BarrierBuilder {
         let action = self.action.map(reference).transpose()?;
         let state: Object<BarrierState> = Object::create()?;
         state.begin(parties);
-        Ok(Barrier { state, limit: self.limit, action })
+        Ok(Barrier { party: Party::new(state), limit: self.limit, action })
     }
 }
 
@@ -126,9 +156,9 @@ impl Barrier {
     }
 
     fn wait_limited(&self, limit: Option<Duration>) -> Result<usize, BarrierError> {
-        let state = &self.state;
+        let Party { state, has_joined } = &*self.party;
         let act = self.action.as_ref().map(action::find).transpose()?;
-        let arrival = state.arrive(state, limit.and_then(after), act.is_some());
+        let arrival = state.arrive(state, has_joined, limit.and_then(after), act.is_some());
         match (arrival.map_err(SyncError::from)?, act) {
             (Arrival::Act(number), Some(act)) => {
                 // A panic has been printed by its hook; the other parties must not wait for it.
@@ -154,7 +184,7 @@ impl Barrier {
             Reason::ActionFailed => Broken::ActionFailed,
             Reason::Reset => Broken::Reset,
             Reason::Died(member) => {
-                Broken::PartyDied { process: member.map(|member| owner::peer(&self.state, member)) }
+                Broken::PartyDied { process: member.map(|member| owner::peer(&self.party.state, member)) }
             }
         }))
     }
@@ -165,7 +195,7 @@ impl Barrier {
     ///
     /// [`SyncError::System`] when the system lets nobody sleep.
     pub fn abort(&self) -> Result<(), SyncError> {
-        Ok(self.state.abort(&self.state)?)
+        Ok(self.party.state.abort(&self.party.state)?)
     }
 
     /// Makes the barrier whole and empty. Parties that wait get [`Broken::Reset`].
@@ -174,22 +204,22 @@ impl Barrier {
     ///
     /// As [`abort`](Barrier::abort).
     pub fn reset(&self) -> Result<(), SyncError> {
-        Ok(self.state.reset(&self.state)?)
+        Ok(self.party.state.reset(&self.party.state)?)
     }
 
     /// The number of parties.
     pub fn parties(&self) -> usize {
-        self.state.parties() as usize
+        self.party.state.parties() as usize
     }
 
     /// How many wait for the others, at this moment; 0 while it is broken.
     pub fn n_waiting(&self) -> usize {
-        self.state.waiting() as usize
+        self.party.state.waiting() as usize
     }
 
     /// Whether it is broken.
     pub fn broken(&self) -> bool {
-        self.state.is_broken()
+        self.party.state.is_broken()
     }
 
     /// See [`Lock::token`](crate::Lock::token). The limit and the action of this handle do not go into it.
@@ -202,7 +232,7 @@ impl Barrier {
         if self.action.is_some() {
             return Err(SyncError::ForeignAction);
         }
-        Ok(self.state.token()?)
+        Ok(self.party.state.token()?)
     }
 
     /// See [`Lock::from_token`](crate::Lock::from_token).
@@ -211,16 +241,8 @@ impl Barrier {
     ///
     /// As there.
     pub fn from_token(token: &str) -> Result<Barrier, SyncError> {
-        Ok(Barrier { state: Object::from_token(token)?, limit: None, action: None })
-    }
-}
-
-impl Drop for Barrier {
-    fn drop(&mut self) {
-        if self.state.is_last_here() && self.state.is_member(&self.state) {
-            // Fails only where nobody can sleep, and so nobody waits.
-            let _left = self.state.leave(&self.state);
-        }
+        let party = Party::new(Object::from_token(token)?);
+        Ok(Barrier { party, limit: None, action: None })
     }
 }
 
@@ -229,15 +251,15 @@ impl<'de> Deserialize<'de> for Barrier {
         #[derive(Deserialize)]
         #[serde(rename = "Barrier")]
         struct Parts {
-            state: Object<BarrierState>,
+            party: Object<BarrierState>,
             limit: Option<Duration>,
             action: Option<Reference>,
         }
-        let Parts { state, limit, action } = Parts::deserialize(deserializer)?;
+        let Parts { party: state, limit, action } = Parts::deserialize(deserializer)?;
         if let Some(reference) = &action {
             action::find(reference).map_err(D::Error::custom)?;
         }
-        Ok(Barrier { state, limit, action })
+        Ok(Barrier { party: Party::new(state), limit, action })
     }
 }
 

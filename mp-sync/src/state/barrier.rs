@@ -10,11 +10,12 @@
 //! | `PASSED` | all have arrived |
 //! | from `BROKEN` on | the barrier broke, and why |
 //!
-//! A process takes part from its first arrival until it gives its last handle up. If it is killed before
-//! that, inside or between two rounds, the barrier is broken: the others would wait for it for ever. If
-//! it is killed in the middle of a change, that is found by the next who takes the lock.
+//! A handle takes part from its first arrival until it is dropped, and its process is noted for as long. If
+//! that is killed meanwhile, inside or between two rounds, the barrier is broken: the others would wait for it
+//! for ever. If it is killed in the middle of a change, that is found by the next who takes the lock.
 
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Instant;
 
@@ -54,7 +55,7 @@ pub(crate) struct BarrierState {
     victim: AtomicU32,
     turn: Futex,
     seats: [Seat; PARTIES],
-    /// The processes that take part; zero is free.
+    /// The processes that take part, once for each handle; zero is free.
     members: [AtomicU32; PARTIES],
 }
 
@@ -127,19 +128,14 @@ impl BarrierState {
         self.broken.load(Acquire) != 0
     }
 
-    /// Whether this process takes part.
-    pub(crate) fn is_member(&self, peers: &impl Peers) -> bool {
-        let me = peers.me().to_word();
-        self.members.iter().any(|word| word.load(Relaxed) == me)
-    }
-
     /// Arrives and sleeps until the round is over, at most until `deadline`: then it breaks.
     ///
-    /// With `acts`, the last one to arrive returns before the others go, and calls
+    /// `has_joined` says whether the handle takes part already. With `acts`, the last one to arrive returns before the others go, and calls
     /// [`acted`](Self::acted).
     pub(crate) fn arrive(
         &self,
         peers: &impl Peers,
+        has_joined: &AtomicBool,
         deadline: Option<Instant>,
         acts: bool,
     ) -> io::Result<Arrival> {
@@ -149,7 +145,7 @@ impl BarrierState {
             if let Some(reason) = inside.broken() {
                 return Ok(Arrival::Broken(reason));
             }
-            inside.join(peers);
+            inside.join(peers, has_joined);
             // More arrivals than parties, or seats whose owners have not looked yet.
             let full = self.phase.load(Relaxed) == ACTING;
             if let Some(seat) = inside.free_seat(peers).filter(|_| !full) {
@@ -233,16 +229,16 @@ impl BarrierState {
     pub(crate) fn reset(&self, peers: &impl Peers) -> io::Result<()> {
         let inside = self.enter(peers)?;
         inside.end_round(Reason::Reset.to_word());
-        self.members.iter().for_each(|word| word.store(0, Relaxed));
+        inside.dead_members(peers).for_each(|(word, _)| word.store(0, Relaxed));
         self.broken.store(0, Release);
         Ok(())
     }
 
-    /// Takes part no more.
+    /// A handle takes part no more.
     pub(crate) fn leave(&self, peers: &impl Peers) -> io::Result<()> {
         let _inside = self.enter(peers)?;
         let me = peers.me().to_word();
-        for word in self.members.iter().filter(|word| word.load(Relaxed) == me) {
+        if let Some(word) = self.members.iter().find(|word| word.load(Relaxed) == me) {
             word.store(0, Relaxed);
         }
         Ok(())
@@ -303,23 +299,25 @@ impl Inside<'_> {
     }
 
     fn break_if_a_member_died(&self, peers: &impl Peers) {
-        for word in &self.0.members {
-            if let Some(member) = MemberId::from_word(word.load(Relaxed))
-                && member != peers.me()
-                && !peers.is_alive(member)
-            {
-                word.store(0, Relaxed);
-                self.break_for(Reason::Died(Some(member)));
-            }
+        if let Some((_, member)) = self.dead_members(peers).next() {
+            self.break_for(Reason::Died(Some(member)));
         }
     }
 
-    fn join(&self, peers: &impl Peers) {
-        let me = peers.me().to_word();
-        if !self.0.is_member(peers)
+    fn dead_members(&self, peers: &impl Peers) -> impl Iterator<Item = (&AtomicU32, MemberId)> {
+        let members = self.0.members.iter().filter_map(|word| {
+            MemberId::from_word(word.load(Relaxed)).map(|member| (word, member))
+        });
+        members.filter(|(_, member)| *member != peers.me() && !peers.is_alive(*member))
+    }
+
+    /// Notes the process of a handle. (If there is no room, its death goes unnoticed.)
+    fn join(&self, peers: &impl Peers, has_joined: &AtomicBool) {
+        if !has_joined.load(Relaxed)
             && let Some(free) = self.0.members.iter().find(|word| word.load(Relaxed) == 0)
         {
-            free.store(me, Relaxed);
+            free.store(peers.me().to_word(), Relaxed);
+            has_joined.store(true, Relaxed);
         }
     }
 
@@ -371,6 +369,10 @@ mod tests {
     use super::*;
     use crate::peers::mock::Mock;
 
+    fn new_handle() -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
     fn soon() -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(5))
     }
@@ -379,7 +381,7 @@ mod tests {
     fn one_party_never_waits() {
         let barrier = BarrierState::new(1);
         for _ in 0..3 {
-            assert!(matches!(barrier.arrive(&Mock(1, 9), None, false), Ok(Arrival::Passed(0))));
+            assert!(matches!(barrier.arrive(&Mock(1, 9), &new_handle(), None, false), Ok(Arrival::Passed(0))));
         }
         assert_eq!(barrier.waiting(), 0);
     }
@@ -391,21 +393,21 @@ mod tests {
             Ok(Arrival::Broken(reason)) => reason,
             other => panic!("{other:?}"),
         };
-        assert_eq!(broken(barrier.arrive(&me, soon(), false)), Reason::TimedOut);
-        assert_eq!(broken(barrier.arrive(&me, None, false)), Reason::TimedOut);
+        assert_eq!(broken(barrier.arrive(&me, &new_handle(), soon(), false)), Reason::TimedOut);
+        assert_eq!(broken(barrier.arrive(&me, &new_handle(), None, false)), Reason::TimedOut);
         barrier.reset(&me).unwrap();
         assert!(!barrier.is_broken());
         barrier.abort(&me).unwrap();
         barrier.abort(&me).unwrap();
-        assert_eq!(broken(barrier.arrive(&me, None, false)), Reason::Aborted);
+        assert_eq!(broken(barrier.arrive(&me, &new_handle(), None, false)), Reason::Aborted);
     }
 
     #[test]
     fn a_member_that_is_killed_between_two_rounds_breaks_it() {
         let barrier = BarrierState::new(1);
-        barrier.arrive(&Mock(7, 9), None, false).unwrap();
+        barrier.arrive(&Mock(7, 9), &new_handle(), None, false).unwrap();
         barrier.begin(2);
-        let arrival = barrier.arrive(&Mock(1, 7), None, false).unwrap();
+        let arrival = barrier.arrive(&Mock(1, 7), &new_handle(), None, false).unwrap();
         let Arrival::Broken(reason) = arrival else { panic!("{arrival:?}") };
         assert_eq!(reason, Reason::Died(Some(Mock::id(7))));
     }
@@ -413,19 +415,19 @@ mod tests {
     #[test]
     fn a_process_that_has_left_is_not_missed() {
         let barrier = BarrierState::new(1);
-        barrier.arrive(&Mock(7, 9), None, false).unwrap();
+        barrier.arrive(&Mock(7, 9), &new_handle(), None, false).unwrap();
         barrier.leave(&Mock(7, 9)).unwrap();
         barrier.begin(2);
-        let arrival = barrier.arrive(&Mock(1, 7), soon(), false);
+        let arrival = barrier.arrive(&Mock(1, 7), &new_handle(), soon(), false);
         assert!(matches!(arrival, Ok(Arrival::Broken(Reason::TimedOut))));
     }
 
     #[test]
     fn the_last_one_acts_before_the_others_go() {
         let (barrier, me) = (BarrierState::new(1), Mock(1, 9));
-        let Ok(Arrival::Act(index)) = barrier.arrive(&me, None, true) else { panic!() };
+        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else { panic!() };
         assert!(matches!(barrier.acted(&me, index, true), Ok(Arrival::Passed(0))));
-        let Ok(Arrival::Act(index)) = barrier.arrive(&me, None, true) else { panic!() };
+        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else { panic!() };
         let arrival = barrier.acted(&me, index, false);
         assert!(matches!(arrival, Ok(Arrival::Broken(Reason::ActionFailed))));
     }
@@ -439,10 +441,14 @@ mod loom_models {
     use super::*;
     use crate::peers::mock::Mock;
 
+    fn new_handle() -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
     fn run(number: u32, barrier: &BarrierState, inside: &AtomicU32) {
         for round in 1..=2 {
             inside.fetch_add(1, AcqRel);
-            let arrival = barrier.arrive(&Mock(number, 8), None, false).unwrap();
+            let arrival = barrier.arrive(&Mock(number, 8), &new_handle(), None, false).unwrap();
             assert!(matches!(arrival, Arrival::Passed(0 | 1)), "{arrival:?}");
             assert!(inside.load(Acquire) >= 2 * round, "passed before all arrived");
         }
@@ -471,7 +477,7 @@ mod loom_models {
             let barrier = Arc::new(BarrierState::new(2));
             let theirs = Arc::clone(&barrier);
             let waiter = thread::spawn(move || {
-                let arrival = theirs.arrive(&Mock(2, 8), None, false).unwrap();
+                let arrival = theirs.arrive(&Mock(2, 8), &new_handle(), None, false).unwrap();
                 assert!(matches!(arrival, Arrival::Broken(Reason::Aborted)));
             });
             barrier.abort(&Mock(1, 8)).unwrap();
