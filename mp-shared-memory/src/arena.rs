@@ -441,3 +441,101 @@ fn truncated(name: &str) -> &[u8] {
     }
     &name.as_bytes()[..len]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = 1;
+
+    /// A second member of an arena, as another process would be: with a description of its own.
+    fn stranger(arena: &Arena) -> Arena {
+        let len = memfd::sealed_len(arena.fd()).unwrap().unwrap();
+        let stranger = Arena::map(arena.fd(), u64::MAX, usize::try_from(len).unwrap()).unwrap();
+        assert_ne!(stranger.me(), arena.me());
+        stranger
+    }
+
+    #[test]
+    fn a_pid_that_lives_does_not_bring_a_dead_member_back() {
+        let arena = Arena::create(64, 8).unwrap();
+        let stranger = stranger(&arena);
+        let id = stranger.me();
+        assert!(arena.is_alive(id));
+        // A death: the kernel closes the description, and nothing else happens.
+        let Arena { fd, map, .. } = &*std::mem::ManuallyDrop::new(stranger);
+        let member: &Member = map.at(MEMBERS_AT + id.index() * size_of::<Member>());
+        assert_eq!(member.pid.load(Ordering::Relaxed), std::process::id());
+        lock::unlock(fd, Range::ALL).unwrap();
+        // Its pid is that of a process that lives: this one.
+        assert!(!arena.is_alive(id), "told alive by its pid");
+        assert_eq!(arena.process(id).unwrap().pid, std::process::id());
+    }
+
+    #[test]
+    fn what_a_dead_member_held_is_free_after_a_sweep() {
+        let arena = Arena::create(64, 8).unwrap();
+        let stranger = stranger(&arena);
+        let id = arena.take(3, KIND, 8);
+        arena.mark_shared(3);
+        stranger.acquire(id, KIND, Some(8)).unwrap();
+        arena.release(3);
+        assert!(!arena.is_free(3), "the stranger holds it");
+        assert!(!arena.sweep().contains(&3), "and lives");
+        lock::unlock(stranger.fd(), Range::ALL).unwrap();
+        std::mem::forget(stranger);
+        assert!(arena.sweep().contains(&3));
+    }
+
+    #[test]
+    fn a_block_in_a_message_is_free_when_the_message_is_gone() {
+        let arena = Arena::create(64, 8).unwrap();
+        let id = arena.take(0, KIND, 8);
+        let message = memfd::reopen(arena.fd()).unwrap();
+        arena.lock_for_message(message.as_fd(), 0).unwrap();
+        arena.release(0);
+        assert!(!arena.sweep().contains(&0));
+        arena.acquire(id, KIND, Some(8)).unwrap(); // out of the message
+        drop(message);
+        assert!(!arena.sweep().contains(&0));
+        arena.release(0);
+        assert!(arena.is_free(0));
+        assert!(matches!(arena.acquire(id, KIND, Some(8)), Err(Error::Gone)));
+    }
+
+    #[test]
+    fn handles_that_lie_are_refused() {
+        let arena = Arena::create(64, 8).unwrap();
+        let id = arena.take(0, KIND, 8);
+        let beyond = BlockId { block: 8, ..id };
+        assert!(matches!(arena.acquire(beyond, KIND, Some(8)), Err(Error::Foreign { .. })));
+        assert!(matches!(arena.acquire(id, KIND + 1, Some(8)), Err(Error::Foreign { .. })));
+        assert!(matches!(arena.acquire(id, KIND, Some(16)), Err(Error::Foreign { .. })));
+        let other = BlockId { generation: id.generation + 1, ..id };
+        assert!(matches!(arena.acquire(other, KIND, Some(8)), Err(Error::Gone)));
+        arena.release(0);
+    }
+
+    #[test]
+    fn the_name_of_the_dead_is_known_until_all_other_entries_were_given() {
+        let arena = Arena::create(64, 8).unwrap();
+        let first = stranger(&arena);
+        let id = first.me();
+        drop(first);
+        for _ in 0..MEMBERS / 2 {
+            drop(stranger(&arena));
+        }
+        assert!(arena.process(id).is_some());
+        for _ in 0..MEMBERS {
+            drop(stranger(&arena));
+        }
+        assert!(arena.process(id).is_none() && !arena.is_alive(id));
+    }
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        assert_eq!(truncated("short"), b"short");
+        let long = "a".to_owned() + &"\u{e4}".repeat(NAME_LEN);
+        assert_eq!(std::str::from_utf8(truncated(&long)).unwrap().chars().count(), 24);
+    }
+}

@@ -42,7 +42,7 @@ impl Named {
             return Err(Error::InvalidSize { size: 0 });
         }
         remove_abandoned();
-        if file::identity_of(name)?.is_some() {
+        if abandoned::is_in_use(name)? {
             return Err(Error::Exists { name: name.to_owned() });
         }
         let file = file::make(len as u64, contents)?;

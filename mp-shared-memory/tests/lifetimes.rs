@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{hold_still, kill_9, start_and_wait};
+use common::{daemon, hold_still, kill_9, start_and_wait};
 use mp_reduction::{DupFd, Message};
 use mp_shared_memory::{RawArray, RawValue};
 use mp_testing::system::holdings;
@@ -152,7 +152,7 @@ fn what_a_killed_process_held_is_used_again() {
             let values = (0..20).map(|_| RawValue::new(0)).collect::<Result<Vec<_>, _>>()?;
             mp::ensure!(values.iter().all(|value| value.get() == 0));
             let arguments = values.clone();
-            let holder = start_and_wait(|ready| mp::Process::start(holds, (arguments, ready)));
+            let holder = start_and_wait(|ready| daemon(holds, (arguments, ready)));
             drop(values);
             kill_9(&holder);
             match round {

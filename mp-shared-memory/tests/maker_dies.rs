@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use common::{comes_true, hold_still, kill_9, passes_with_mounts, start_and_wait};
+use common::{comes_true, daemon, hold_still, kill_9, passes_with_mounts, start_and_wait};
 use mp_reduction::DupFd;
 use mp_shared_memory::{RawValue, SharedMemory, SharedMemoryError as Error, session};
 
@@ -86,8 +86,7 @@ fn in_private_a_killed_maker_leaves_no_name() {
     for round in 1..=30 {
         let name = format!("mp-test-sh13-{round}");
         let made = vec![name.clone()];
-        let maker =
-            start_and_wait(|ready| mp::Process::start(makes_and_holds, (session(), made, ready)));
+        let maker = start_and_wait(|ready| daemon(makes_and_holds, (session(), made, ready)));
         let block = SharedMemory::open(&name).unwrap();
         kill_9(&maker);
         assert!(comes_true(|| !is_found(&name)), "round {round}");
@@ -99,8 +98,7 @@ fn in_private_a_killed_maker_leaves_no_name() {
         assert!(warning.contains("1 leaked shared_memory") && warning.contains(&name), "{warning}");
     }
     let made: Vec<String> = (0..5).map(|n| format!("mp-test-five-{n}")).collect();
-    let maker =
-        start_and_wait(|ready| mp::Process::start(makes_and_holds, (session(), made, ready)));
+    let maker = start_and_wait(|ready| daemon(makes_and_holds, (session(), made, ready)));
     std::fs::remove_file("/dev/shm/mp-test-five-0").unwrap();
     kill_9(&maker);
     assert!(comes_true(|| names().is_empty()));
@@ -113,7 +111,7 @@ fn sh_14_who_only_opened_a_name_destroys_nothing() {
     let block = SharedMemory::create_named(&name, 10).unwrap();
     for is_killed in [true, false, true, false] {
         if is_killed {
-            let holder = start_and_wait(|r| mp::Process::start(opens_and_holds, (name.clone(), r)));
+            let holder = start_and_wait(|r| daemon(opens_and_holds, (name.clone(), r)));
             kill_9(&holder);
         } else {
             let child = |name: String| Ok(SharedMemory::open(&name).map(drop)?);
@@ -130,7 +128,7 @@ fn rt_08_a_killed_root_leaves_names_only_until_the_next_process_looks() {
     for round in 0..10 {
         let name = format!("mp-test-rt08-{}-{round}", std::process::id());
         let (made, none) = (vec![name.clone()], "no session".to_owned());
-        let root = start_and_wait(|ready| mp::Process::start(makes_and_holds, (none, made, ready)));
+        let root = start_and_wait(|ready| daemon(makes_and_holds, (none, made, ready)));
         kill_9(&root);
         // The name can be used at once.
         let block = SharedMemory::create_named(&name, 10).unwrap();
@@ -142,8 +140,7 @@ fn rt_08_a_killed_root_leaves_names_only_until_the_next_process_looks() {
 fn a_stopped_maker_is_alive() {
     let name = format!("mp-test-stopped-{}", std::process::id());
     let made = vec![name.clone()];
-    let maker =
-        start_and_wait(|ready| mp::Process::start(makes_and_holds, (session(), made, ready)));
+    let maker = start_and_wait(|ready| daemon(makes_and_holds, (session(), made, ready)));
     let pid = rustix::process::Pid::from_raw(maker.pid().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     SharedMemory::create_with_new_name(10).unwrap().unlink().unwrap();
@@ -245,9 +242,8 @@ fn names_survive_any_mixture_of_makers_openers_and_kills() {
     }
     let prefix = format!("mp-test-churn-{}", std::process::id());
     for _round in 0..10 {
-        let workers = [(); 4].map(|()| {
-            start_and_wait(|ready| mp::Process::start(churn, (session(), prefix.clone(), ready)))
-        });
+        let workers = [(); 4]
+            .map(|()| start_and_wait(|ready| daemon(churn, (session(), prefix.clone(), ready))));
         workers.iter().for_each(kill_9);
     }
     assert!(comes_true(|| {
@@ -271,7 +267,7 @@ fn a_maker_killed_while_it_makes_leaves_nothing() {
     for round in 0..10 {
         let (reader, writer) = std::io::pipe().unwrap();
         let target = (session(), format!("{prefix}-{round}"), writer.into());
-        let maker = mp::Process::start(makes_for_ever, target).unwrap();
+        let maker = daemon(makes_for_ever, target).unwrap();
         BufReader::new(reader).lines().take(1 + round * 2).for_each(|line| drop(line.unwrap()));
         kill_9(&maker);
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{comes_true, hold_still, kill_9, start_and_wait};
+use common::{comes_true, daemon, hold_still, kill_9, start_and_wait};
 use mp_reduction::DupFd;
 use mp_shared_memory::{
     RawArray, ShareableItem as Item, ShareableList, SharedMemory, SharedMemoryError as Error,
@@ -233,7 +233,7 @@ fn a_killed_writer_leaves_a_whole_value_or_a_torn_slot_that_works_again() {
         let before = "c".repeat(4096);
         let list = ShareableList::new(["left", &before, "right"]).unwrap();
         let arguments = list.clone();
-        let writer = start_and_wait(|r| mp::Process::start(stores_for_ever, (arguments, r)));
+        let writer = start_and_wait(|r| daemon(stores_for_ever, (arguments, r)));
         kill_9(&writer);
         match list.get(1) {
             Ok(Item::Text(text)) => assert!(["a", "b"].iter().any(|c| text == c.repeat(4096))),

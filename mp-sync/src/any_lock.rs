@@ -1,5 +1,8 @@
 //! [`AnyLock`]: a lock of either kind, as a condition, a value or an array has one.
 
+use std::fmt::{self, Debug};
+use std::time::Duration;
+
 use mp_shared_memory::Peer;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use crate::rlock::{RLock, RLockGuard};
 use crate::state::rlock::Depth;
 
 /// A [`Lock`] or an [`RLock`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub enum AnyLock {
     /// Not re-entrant.
     Lock(Lock),
@@ -25,6 +28,16 @@ pub enum AnyGuard<'a> {
     Lock(LockGuard<'a>),
     /// Of one that is.
     RLock(RLockGuard<'a>),
+}
+
+/// Shows the lock.
+impl Debug for AnyLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AnyLock::Lock(lock) => lock.fmt(f),
+            AnyLock::RLock(lock) => lock.fmt(f),
+        }
+    }
 }
 
 impl From<Lock> for AnyLock {
@@ -81,10 +94,7 @@ impl AnyLock {
     /// # Errors
     ///
     /// As [`acquire`](AnyLock::acquire).
-    pub fn acquire_timeout(
-        &self,
-        timeout: std::time::Duration,
-    ) -> Result<Option<AnyGuard<'_>>, SyncError> {
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Option<AnyGuard<'_>>, SyncError> {
         Ok(match self {
             AnyLock::Lock(lock) => lock.acquire_timeout(timeout)?.map(AnyGuard::Lock),
             AnyLock::RLock(lock) => lock.acquire_timeout(timeout)?.map(AnyGuard::RLock),

@@ -183,9 +183,9 @@ impl Barrier {
             Reason::TimedOut => Broken::TimedOut { limit },
             Reason::ActionFailed => Broken::ActionFailed,
             Reason::Reset => Broken::Reset,
-            Reason::Died(member) => {
-                Broken::PartyDied { process: member.map(|member| owner::peer(&self.party.state, member)) }
-            }
+            Reason::Died(member) => Broken::PartyDied {
+                process: member.map(|member| owner::peer(&self.party.state, member)),
+            },
         }))
     }
 

@@ -1,14 +1,32 @@
 //! Names whose makers were killed.
 
 use std::fs;
+use std::thread;
+use std::time::Instant;
 
-use super::{file, warn_of_leaked};
+use super::file::{self, Fate};
+use super::warn_of_leaked;
+use crate::error::SharedMemoryError as Error;
 
 /// Unlinks the blocks of this user, of any session, whose makers are gone, and tells of them.
 pub(crate) fn remove_abandoned() {
     let Ok(entries) = fs::read_dir(file::FOLDER) else { return };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // What cannot be examined is not ours, or is left to the next look.
-    let removed = names.filter(|name| file::unlink_abandoned(name).unwrap_or(false));
+    let removed = names.filter(|name| matches!(file::unlink_abandoned(name), Ok(Fate::Removed)));
     warn_of_leaked(&removed.collect::<Vec<_>>());
+}
+
+/// Whether a name is in use, once nobody is about to remove it.
+pub(super) fn is_in_use(name: &str) -> Result<bool, Error> {
+    let deadline = Instant::now() + file::PATIENCE;
+    while file::identity_of(name)?.is_some() {
+        match file::unlink_abandoned(name)? {
+            Fate::Stays => return Ok(true),
+            Fate::Removed => warn_of_leaked(&[name.to_owned()]),
+            Fate::BeingRemoved if Instant::now() > deadline => return Ok(true),
+            Fate::BeingRemoved => thread::yield_now(),
+        }
+    }
+    Ok(false)
 }

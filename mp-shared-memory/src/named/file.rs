@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -21,8 +23,8 @@ use crate::sys::space;
 pub(super) const FOLDER: &str = "/dev/shm";
 const MAKER: Range = Range::byte(u32::MAX - 1);
 const UNLINKING: Range = Range::byte(u32::MAX - 2);
-/// How often a lock that another process holds while it unlinks is asked for.
-const TRIES: u32 = 1000;
+/// How long another process that is just unlinking is waited for; it may have been stopped at it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What tells a block from all others of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,47 +151,70 @@ pub(super) fn identity_of(name: &str) -> Result<Option<Identity>, Error> {
 
 /// Takes the name of a block away; whether it had it.
 pub(super) fn unlink(name: &str, identity: Identity) -> Result<bool, Error> {
-    let failed = |error| Error::system("unlink named memory")(error);
-    if identity_of(name)? != Some(identity) {
-        return Ok(false);
-    }
-    let Some(file) = open(name)? else { return Ok(false) };
-    for _ in 0..TRIES {
-        if lock::try_lock(&file, UNLINKING, Lock::Exclusive).map_err(failed)? {
+    let deadline = Instant::now() + PATIENCE;
+    while identity_of(name)? == Some(identity) {
+        let Some(file) = open(name)? else { break };
+        if lock::try_lock(&file, UNLINKING, Lock::Exclusive).map_err(failed_to_unlink)? {
             return unlink_locked(&file, name, identity);
         }
-        std::thread::yield_now();
+        if Instant::now() > deadline {
+            return Err(failed_to_unlink(io::ErrorKind::ResourceBusy));
+        }
+        thread::yield_now();
     }
-    Err(failed(io::ErrorKind::ResourceBusy.into()))
+    Ok(false)
 }
 
-/// Takes the name of a block away if its maker is gone and it is ours; whether that was so.
-pub(super) fn unlink_abandoned(name: &str) -> Result<bool, Error> {
-    let failed = |error| Error::system("unlink named memory")(error);
-    let stat = rustix::fs::lstat(path(name)).map_err(Error::system("look for named memory"))?;
+/// What became of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its maker lives, or it is not ours.
+    Stays,
+    /// It was abandoned, and is gone now.
+    Removed,
+    /// Somebody else removes it just now, or has.
+    BeingRemoved,
+}
+
+/// Takes the name of a block away if it is ours and its maker is gone.
+pub(super) fn unlink_abandoned(name: &str) -> Result<Fate, Error> {
+    let stat = match rustix::fs::lstat(path(name)) {
+        Err(Errno::NOENT) => return Ok(Fate::BeingRemoved),
+        stat => stat.map_err(Error::system("look for named memory"))?,
+    };
     let is_marked = Mode::from_raw_mode(stat.st_mode) == Mode::RUSR | Mode::WUSR | Mode::SVTX
         && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_uid == rustix::process::geteuid().as_raw();
     if !is_marked {
-        return Ok(false);
+        return Ok(Fate::Stays);
     }
-    let Some(file) = open(name)? else { return Ok(false) };
-    Ok(lock::try_lock(&file, MAKER, Lock::Exclusive).map_err(failed)?
-        && lock::try_lock(&file, UNLINKING, Lock::Exclusive).map_err(failed)?
-        && unlink_locked(&file, name, Identity::of(&stat))?)
+    let Some(file) = open(name)? else { return Ok(Fate::BeingRemoved) };
+    // Asked and not taken: a lock of ours would look like a maker's to others. Nobody becomes the maker
+    // of what has a name.
+    if lock::is_locked_by_other(&file, MAKER).map_err(failed_to_unlink)? {
+        return Ok(Fate::Stays);
+    }
+    let is_ours = lock::try_lock(&file, UNLINKING, Lock::Exclusive).map_err(failed_to_unlink)?;
+    if is_ours && unlink_locked(&file, name, Identity::of(&stat))? {
+        return Ok(Fate::Removed);
+    }
+    Ok(Fate::BeingRemoved)
+}
+
+fn failed_to_unlink<E: Into<io::Error>>(error: E) -> Error {
+    Error::system("unlink named memory")(error)
 }
 
 /// As only who has the lock unlinks, what is compared here stays so until it has happened.
 fn unlink_locked(file: &OwnedFd, name: &str, identity: Identity) -> Result<bool, Error> {
-    let failed = |error: Errno| Error::system("unlink named memory")(error);
-    let is_it = Identity::of(&rustix::fs::fstat(file).map_err(failed)?) == identity;
+    let is_it = Identity::of(&rustix::fs::fstat(file).map_err(failed_to_unlink)?) == identity;
     if !is_it || identity_of(name)? != Some(identity) {
         return Ok(false);
     }
     match rustix::fs::unlink(path(name)) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(failed_to_unlink(error)),
     }
 }
 

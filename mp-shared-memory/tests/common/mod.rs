@@ -30,6 +30,19 @@ pub(crate) fn start_and_wait<T: 'static>(
     process
 }
 
+/// A child that a test which fails does not wait for.
+pub(crate) fn daemon<F, Args>(
+    target: F,
+    args: Args,
+) -> Result<mp::Process<F::Output>, mp::ProcessError>
+where
+    F: mp::Target<Args>,
+    Args: serde::Serialize + serde::de::DeserializeOwned,
+    F::Output: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static,
+{
+    mp::Process::builder(target, args).daemon(true).start()
+}
+
 /// Kills a process with SIGKILL and sees that it is that what ended it.
 pub(crate) fn kill_9<T>(process: &mp::Process<T>) {
     process.kill();

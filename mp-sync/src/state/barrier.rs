@@ -381,7 +381,10 @@ mod tests {
     fn one_party_never_waits() {
         let barrier = BarrierState::new(1);
         for _ in 0..3 {
-            assert!(matches!(barrier.arrive(&Mock(1, 9), &new_handle(), None, false), Ok(Arrival::Passed(0))));
+            assert!(matches!(
+                barrier.arrive(&Mock(1, 9), &new_handle(), None, false),
+                Ok(Arrival::Passed(0))
+            ));
         }
         assert_eq!(barrier.waiting(), 0);
     }
@@ -425,9 +428,13 @@ mod tests {
     #[test]
     fn the_last_one_acts_before_the_others_go() {
         let (barrier, me) = (BarrierState::new(1), Mock(1, 9));
-        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else { panic!() };
+        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else {
+            panic!()
+        };
         assert!(matches!(barrier.acted(&me, index, true), Ok(Arrival::Passed(0))));
-        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else { panic!() };
+        let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else {
+            panic!()
+        };
         let arrival = barrier.acted(&me, index, false);
         assert!(matches!(arrival, Ok(Arrival::Broken(Reason::ActionFailed))));
     }
