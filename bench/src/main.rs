@@ -1,11 +1,14 @@
 //! `cargo run --release [case]`: which cases there are, what is promised for each, and their order.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod bare;
+mod duet;
 mod logs;
 mod machine;
 mod pair;
 mod python;
 mod start;
+mod sync;
 mod table;
 
 use std::time::Duration;
@@ -21,17 +24,22 @@ struct Case {
     measure: fn() -> mp::Result<Measured>,
 }
 
-const fn start(name: &'static str, wanted: Wanted, measure: fn() -> mp::Result<Measured>) -> Case {
+const fn timed(name: &'static str, wanted: Wanted, measure: fn() -> mp::Result<Measured>) -> Case {
     Case { name, shown: Shown::Time, wanted, measure }
 }
 
+/// Of calls so fast that some together are timed.
+const fn calls(name: &'static str, wanted: Wanted, measure: fn() -> mp::Result<Measured>) -> Case {
+    Case { name, shown: Shown::OneOf(sync::CALLS), wanted, measure }
+}
+
 const CASES: &[Case] = &[
-    start("start/floor", Wanted::TimesAtMost(1.35), start::floor),
-    start("start/floor_4gib", Wanted::TimesAtMost(1.35), start::floor_4gib),
-    start("start/4gib_against_none", Wanted::TimesAtMost(1.1), start::large_against_small_parent),
-    start("start/procspawn", Wanted::FasterTimes(1.0), start::procspawn),
-    start("start/multiprocessing", Wanted::FasterTimes(35.0), start::python_pipe),
-    start("start/multiprocessing_queue", Wanted::FasterTimes(35.0), start::python_queue),
+    timed("start/floor", Wanted::TimesAtMost(1.35), start::floor),
+    timed("start/floor_4gib", Wanted::TimesAtMost(1.35), start::floor_4gib),
+    timed("start/4gib_against_none", Wanted::TimesAtMost(1.1), start::large_against_small_parent),
+    timed("start/procspawn", Wanted::FasterTimes(1.0), start::procspawn),
+    timed("start/multiprocessing", Wanted::FasterTimes(35.0), start::python_pipe),
+    timed("start/multiprocessing_queue", Wanted::FasterTimes(35.0), start::python_queue),
     Case {
         name: "log/multiprocessing",
         shown: Shown::Rate,
@@ -50,6 +58,18 @@ const CASES: &[Case] = &[
         wanted: Wanted::AtMost(Duration::from_nanos(1500)),
         measure: logs::child_cost,
     },
+    calls("sync/lock_uncontended", Wanted::TimesAtMost(2.0), sync::lock_uncontended),
+    calls("sync/lock_contended_robust", Wanted::FasterTimes(1.0), sync::lock_contended_robust),
+    calls("sync/lock_contended_python", Wanted::FasterTimes(5.0), sync::lock_contended_python),
+    timed("sync/event_ping_pong_python", Wanted::FasterTimes(20.0), sync::event_python),
+    timed("sync/condition_ping_pong_python", Wanted::FasterTimes(20.0), sync::condition_python),
+    timed("sync/event_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::event_one_core),
+    timed("sync/condition_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::condition_one_core),
+    timed(
+        "sync/create_lock",
+        Wanted::AtMost(Duration::from_micros(1)),
+        sync::create_lock,
+    ),
 ];
 
 fn main() -> mp::Result<()> {

@@ -22,6 +22,8 @@ pub(crate) enum Shown {
     Time,
     /// How often it fits into a second.
     Rate,
+    /// What was measured are so many, and the time of one is shown.
+    OneOf(u32),
 }
 
 pub(crate) fn print_head() {
@@ -70,7 +72,7 @@ fn print_line(
     spread: impl Display,
     wanted: impl Display,
 ) {
-    println!("{case:<27} | {ours:>9} | {other:>9} | {ratio:>14} | {spread:>14} | {wanted}");
+    println!("{case:<33} | {ours:>9} | {other:>9} | {ratio:>14} | {spread:>14} | {wanted}");
 }
 
 impl Wanted {
@@ -95,6 +97,7 @@ impl Shown {
     fn text(self, time: f64) -> String {
         match self {
             Shown::Time => seconds(time),
+            Shown::OneOf(calls) => seconds(time / f64::from(calls)),
             Shown::Rate => format!("{} k/s", three_digits(1e-3 / time)),
         }
     }

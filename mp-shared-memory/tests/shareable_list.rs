@@ -216,7 +216,8 @@ fn stores_for_ever(list: ShareableList, ready: DupFd) -> mp::Result<()> {
     std::thread::spawn(move || {
         for round in 0_usize.. {
             let text = ["a", "b"][round % 2].repeat(4096);
-            if writer.set(1, text).is_err() {
+            // Between two stores there is time to load a value.
+            if writer.set(1, text).and(writer.get(1)).is_err() {
                 break;
             }
         }

@@ -91,6 +91,38 @@ pub fn raise(signal: Signal) {
         .expect("a process may signal itself");
 }
 
+/// Sends a signal to another process, if it still exists.
+///
+/// # Panics
+///
+/// If the system refuses.
+pub fn signal(pid: u32, signal: Signal) {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid is positive");
+    match rustix::process::kill_process(raw, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("cannot signal process {pid}: {error}"),
+    }
+}
+
+/// The letter for what a thread of a process does, as `/proc` has it; `None` if it is gone.
+fn state_of(pid: u32, thread: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+    // The name in parentheses may hold anything; the state is the first field behind it.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
+/// Whether a thread of a process sleeps, waiting for something.
+pub fn is_asleep(pid: u32, thread: u32) -> bool {
+    state_of(pid, thread) == Some('S')
+}
+
+/// Whether a process was stopped by a signal, all of its threads.
+pub fn is_stopped(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let mut threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+    threads.all(|thread| state_of(pid, thread) == Some('T'))
+}
+
 /// How many threads of this process sleep in a wait for a child.
 ///
 /// # Panics

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::region;
 
-/// How long a store that has begun is waited for: a process that is stopped or dead does not end it.
+/// How long one store that has begun is waited for: a process that is stopped or dead does not end it.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a pause between stores is waited for that is long enough to load a value.
+const LONG_PATIENCE: Duration = Duration::from_secs(5);
 
 const KIND_BITS: u32 = 8;
 const VERSION_BITS: u32 = 16;
@@ -70,7 +72,8 @@ pub(super) fn first_tag(contents: &Contents) -> u64 {
 /// What is in a slot, or why there is nothing.
 pub(super) fn load(list: &[AtomicU8], place: Place) -> Result<Contents, &'static str> {
     let tag = tag_of(list, place).ok_or("it lies outside of the list")?;
-    let mut deadline = None;
+    // What was there when, first and since it last changed; the clock is asked only after a failure.
+    let mut waits: Option<(Instant, Tag, Instant)> = None;
     loop {
         let before = Tag(tag.load(Ordering::Acquire));
         if before.kind() != BEING_STORED {
@@ -87,9 +90,15 @@ pub(super) fn load(list: &[AtomicU8], place: Place) -> Result<Contents, &'static
             }
         }
         let now = Instant::now();
-        if *deadline.get_or_insert(now + PATIENCE) <= now {
+        let (first, seen, since) = waits.unwrap_or((now, before, now));
+        let since = if seen == before { since } else { now };
+        if now - since >= PATIENCE {
             return Err("a store into it has begun and does not end");
         }
+        if now - first >= LONG_PATIENCE {
+            return Err("others store into it without a pause");
+        }
+        waits = Some((first, before, since));
         thread::yield_now();
     }
 }
