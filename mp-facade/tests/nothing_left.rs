@@ -56,7 +56,8 @@ fn names_in(folder: &str) -> BTreeSet<String> {
 fn rt_08_a_killed_tree_leaves_no_names_sockets_or_memory() {
     let before = ["/dev/shm", "/tmp"].map(names_in);
     // A fixed sequence of instants between 0 and 8 ms after all have come.
-    let mut instants = (0_u64..).map(|n| Duration::from_micros(n.wrapping_mul(2_654_435_761) % 8000));
+    let mut instants =
+        (0_u64..).map(|n| Duration::from_micros(n.wrapping_mul(2_654_435_761) % 8000));
     for round in 0..ROUNDS {
         let (reader, writer) = std::io::pipe().unwrap();
         let tree = mp::Process::start(root, (writer.into(),)).unwrap();

@@ -100,3 +100,99 @@ fn who_is_who() {
     p.join().unwrap();
     assert_eq!(mp::SpawnContext::new(), mp::MP_SPAWN_CTX);
 }
+
+#[test]
+fn locks() {
+    let lock = mp::Lock::new().unwrap();
+    {
+        let guard = lock.acquire().unwrap();
+        let died: Option<&mp::DeadOwner> = guard.owner_died();
+        assert!(died.is_none_or(|mp::DeadOwner { pid, name }| *pid > 0 && !name.is_empty()));
+        assert!(lock.acquire_timeout(Duration::ZERO).unwrap().is_none());
+        assert!(lock.try_acquire().unwrap().is_none());
+        guard.leak();
+    }
+    lock.release().unwrap();
+
+    let r = mp::RLock::new().unwrap();
+    let _twice = (r.acquire().unwrap(), r.acquire().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(matches!(r.release(), Err(mp::SyncError::NotOwner { .. }))));
+    });
+
+    let s = mp::Semaphore::new(3).unwrap();
+    s.acquire().unwrap().forget().unwrap();
+    s.release().unwrap();
+    s.release_many(2).unwrap();
+    assert_eq!(s.get_value(), 5);
+    let b = mp::BoundedSemaphore::new(3).unwrap();
+    assert!(matches!(b.release(), Err(mp::SyncError::BoundExceeded { .. })));
+}
+
+#[test]
+fn meetings() {
+    let c = mp::Condition::new().unwrap();
+    let lock = mp::Lock::new().unwrap();
+    let _others =
+        (mp::Condition::with_lock(&lock), mp::Condition::with_rlock(&mp::RLock::new().unwrap()));
+    let mut g = c.acquire().unwrap();
+    assert!(!g.wait_timeout(Duration::ZERO).unwrap());
+    g.wait_for(|| true).unwrap();
+    g.notify(1);
+    g.notify_all();
+
+    let e = mp::Event::new().unwrap();
+    assert!(!e.is_set() && !e.wait_timeout(Duration::ZERO).unwrap());
+    e.set();
+    e.wait().unwrap();
+    e.clear();
+
+    let barrier = mp::Barrier::builder(1).action(|| Ok(())).timeout(LONG).build().unwrap();
+    let number: Result<usize, mp::BarrierError> = barrier.wait();
+    assert_eq!((number.unwrap(), barrier.parties(), barrier.n_waiting()), (0, 1, 0));
+    barrier.abort().unwrap();
+    assert!(barrier.broken());
+    barrier.reset().unwrap();
+    assert_eq!(mp::Barrier::new(3).unwrap().parties(), 3);
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn values_and_memory() {
+    let v = mp::Value::new(0_i64).unwrap();
+    v.set(v.get().unwrap() + 1).unwrap();
+    v.update(|x| *x += 1).unwrap();
+    *v.lock().unwrap() += 1;
+    let _lock: &mp::AnyLock = v.get_lock();
+    assert_eq!(v.get().unwrap(), 3);
+
+    let a = mp::Array::new(&[1.0_f64, 2.0]).unwrap();
+    a.lock().unwrap()[0] = 3.0;
+    a.set(1, a.get(0).unwrap()).unwrap();
+    assert_eq!((a.len(), mp::Array::<u8>::zeroed(7).unwrap().len()), (2, 7));
+
+    let rv = mp::RawValue::new(0_u32).unwrap();
+    rv.set(rv.get() + 1);
+    let ra = mp::RawArray::<u8>::zeroed(1 << 20).unwrap();
+    ra.set(5, 1).unwrap();
+    assert_eq!((ra.get(5).unwrap(), ra.len()), (1, 1 << 20));
+
+    let l = mp::ShareableList::new([1.into(), "two".into(), mp::ShareableItem::None]).unwrap();
+    l.set(0, 2_i64).unwrap();
+    assert_eq!((l.len(), l.index(&2.into()).unwrap(), l.count(&"two".into()).unwrap()), (3, 0, 1));
+
+    let m = mp::SharedMemory::create(1 << 20).unwrap();
+    m.write_at(0, b"bytes").unwrap();
+    let mut bytes = [0; 5];
+    m.read_at(0, &mut bytes).unwrap();
+    assert_eq!((&bytes, m.size(), m.name()), (b"bytes", 1 << 20, None));
+
+    let ctx = mp::SpawnContext::new();
+    let made = (ctx.lock(), ctx.rlock(), ctx.condition(), ctx.event(), ctx.semaphore(1));
+    assert!(made.0.is_ok() && made.1.is_ok() && made.2.is_ok() && made.3.is_ok() && made.4.is_ok());
+    assert!(ctx.bounded_semaphore(1).is_ok() && ctx.barrier(2).is_ok() && ctx.value(1_u8).is_ok());
+    assert!(
+        ctx.array(&[1_u8]).is_ok() && ctx.raw_value(1_u8).is_ok() && ctx.raw_array(&[1_u8]).is_ok()
+    );
+}

@@ -44,7 +44,9 @@ pub enum SharedMemoryError {
     #[error(transparent)]
     OutsideTransfer(#[from] OutsideTransfer),
     /// The process that keeps the session of a token has ended, or does not answer.
-    #[error("cannot reach the session that the token belongs to")]
+    #[error(
+        "cannot reach the session that the token belongs to: its root has ended, or does not answer"
+    )]
     SessionUnreachable {
         /// What the system said.
         source: Arc<io::Error>,

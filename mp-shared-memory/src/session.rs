@@ -19,13 +19,12 @@ use interprocess::local_socket::traits::Stream as _;
 use interprocess::local_socket::{GenericNamespaced, Name, ToNsName};
 use interprocess::os::unix::uds_local_socket::Stream;
 use mp_reduction::wire::{self, Frame, FrameReader};
-use rustix::net::sockopt;
 
 use crate::arena::Arena;
 use crate::error::SharedMemoryError as Error;
 use crate::object::{Control, Object};
 use crate::segment::Segment;
-use crate::sys::memfd;
+use crate::sys::{memfd, peer};
 
 /// How long the root of a session has to answer; it does so at once, unless it is stopped.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -162,8 +161,8 @@ fn connect(session: SessionName) -> io::Result<UnixStream> {
 
 /// Whether the other end belongs to this user, or to the one who may do everything anyway.
 pub(crate) fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
-    let peer = sockopt::socket_peercred(socket)?.uid;
-    Ok(peer == rustix::process::geteuid() || peer.is_root())
+    let peer = peer::credentials(socket)?.uid;
+    Ok(peer == rustix::process::geteuid().as_raw() || peer == 0)
 }
 
 /// The abstract socket of a session: it has no file, and is gone with the process.

@@ -38,7 +38,7 @@ use crate::sys::borrow::{self, Borrowed};
 /// ```
 #[doc(alias = "multiprocessing.Array")]
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Pod"))]
+#[serde(bound(serialize = "", deserialize = "T: Pod"))]
 pub struct Array<T> {
     elements: RawArray<T>,
     lock: AnyLock,

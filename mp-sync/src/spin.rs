@@ -4,19 +4,26 @@
 //! process that sleeps a hundred times that; on one shared processor spinning only keeps the
 //! other from running. So each object remembers whether spinning has paid off lately, and for how
 //! long: the estimate follows the successes, and failures take it down to nothing, from where an
-//! attempt now and then finds out whether things have changed.
+//! attempt now and then finds out whether things have changed. An attempt outlasts a wake-up: two that
+//! pass something to and fro and both sleep come to spin only if one of them holds out until the
+//! other is awake.
 
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::prim::{AtomicU32, pause};
 
-/// The longest spin, in pauses.
-const MAX_PAUSES: u32 = 300;
-/// The shortest attempt, in pauses.
-const MIN_PAUSES: u32 = 20;
+/// The longest spin, in pauses: some tens of microseconds, as long as it takes to wake a process on an
+/// idle processor.
+const MAX_PAUSES: u32 = 2000;
+/// What is added to the estimate, in pauses, so that a slower success is still one.
+const MARGIN: u32 = 20;
+/// A success counts as at least so many pauses: it takes several failures in a row to forget it.
+const LEAST_SUCCESS: u32 = 4;
 /// One in so many waits spins although spinning has not paid off.
-const ATTEMPT: u32 = 64;
+const ATTEMPT: u32 = 256;
+/// The most pauses between two looks at what others write to.
+const MAX_INTERVAL: u32 = 32;
 /// The estimate is kept in fractions, so that it can fall below one.
 const SCALE: u32 = 16;
 
@@ -32,25 +39,36 @@ pub(crate) struct Spin(pub(crate) AtomicU32);
 
 impl Spin {
     /// Spins until `ready` gives something, for as long as that is likely to pay off.
-    pub(crate) fn until<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
+    pub(crate) fn until<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
+        self.spin(1, ready)
+    }
+
+    /// As [`until`](Spin::until), for what the one who is waited for goes on using: each look takes
+    /// the cache line away from it, so they become rarer.
+    pub(crate) fn until_free<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
+        self.spin(MAX_INTERVAL, ready)
+    }
+
+    fn spin<R>(&self, max_interval: u32, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
         if cfg!(mp_loom) || !*HAS_COMPANY {
             return ready();
         }
         let memory = self.0.load(Relaxed);
         let (estimate, waits) = (memory & 0xffff, memory >> 16);
         let limit = match estimate / SCALE {
-            0 if !waits.is_multiple_of(ATTEMPT) => 0,
-            pauses => (2 * pauses + MIN_PAUSES).min(MAX_PAUSES),
+            0 if waits.is_multiple_of(ATTEMPT) => MAX_PAUSES,
+            0 => 0,
+            pauses => (2 * pauses + MARGIN).min(MAX_PAUSES),
         };
-        let mut used = 0;
+        let (mut used, mut interval) = (0, 1);
         let mut found = ready();
         while found.is_none() && used < limit {
-            pause();
-            used += 1;
+            (0..interval).for_each(|_| pause());
+            used += interval;
+            interval = (2 * interval).min(max_interval);
             found = ready();
         }
-        // A success counts as at least one pause, so that it keeps the estimate above nothing.
-        let target = if found.is_some() { SCALE * used.max(1) } else { 0 };
+        let target = if found.is_some() { SCALE * used.max(LEAST_SUCCESS) } else { 0 };
         let moved = estimate.wrapping_add_signed(step(estimate, target)) & 0xffff;
         self.0.store(waits.wrapping_add(1) << 16 | moved, Relaxed);
         found

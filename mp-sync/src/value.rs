@@ -40,7 +40,7 @@ use crate::sys::borrow::{self, Borrowed};
 /// ```
 #[doc(alias = "multiprocessing.Value")]
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Pod"))]
+#[serde(bound(serialize = "", deserialize = "T: Pod"))]
 pub struct Value<T> {
     value: RawValue<T>,
     lock: AnyLock,

@@ -16,12 +16,12 @@ use interprocess::os::unix::uds_local_socket::Listener;
 use mp_reduction::wire::{self, FrameReader};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{SessionName, is_trusted, kind, socket_name};
 use crate::named;
 use crate::sys::lock::{self, Range};
+use crate::sys::peer;
 
 /// How long a client has for its request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
@@ -216,9 +216,8 @@ impl Broker {
             (kind::WATCH, _) => {
                 *deadline = None;
                 // Without it, what the maker leaves may wait for the next process that looks.
-                *process = sockopt::socket_peercred(&*socket)
-                    .and_then(|peer| pidfd_open(peer.pid, PidfdFlags::empty()))
-                    .ok();
+                let pid = peer::credentials(socket).ok().and_then(|peer| peer.pid);
+                *process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
                 Next::Stays
             }
             _ => Next::Leaves,

@@ -8,4 +8,5 @@ pub(crate) mod lock;
 pub(crate) mod map;
 pub(crate) mod memfd;
 pub(crate) mod named_map;
+pub(crate) mod peer;
 pub(crate) mod space;

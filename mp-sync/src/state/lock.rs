@@ -73,7 +73,7 @@ impl LockWord {
         if self.word.word.compare_exchange(0, me, Acquire, Relaxed).is_ok() {
             return Ok(Some(Got::Clean));
         }
-        let spun = self.spin.until(|| {
+        let spun = self.spin.until_free(|| {
             let seen = self.word.word.load(Relaxed);
             let is_free = MemberId::from_word(seen).is_none();
             let take = || self.word.word.compare_exchange(seen, me | seen, Acquire, Relaxed);
