@@ -12,9 +12,10 @@
 //!
 //! The owner takes a seat under the lock, moves it `AWAKE` → `ASLEEP`, and frees it under the lock; whoever
 //! notifies moves it to `NOTIFIED`. A waiter whose time is over frees its seat, so nothing is left that a
-//! notification could be spent on. A seat whose owner was killed is found when it is to be notified, and
-//! the notification goes to the next; one whose owner was killed after it was notified is found by the next
-//! call, or by a sleeper that looks around, and is passed on.
+//! notification could be spent on. A seat whose owner was killed in its sleep is found when it is to be
+//! notified, and the notification goes to the next; one whose owner was killed after it was notified, or a
+//! moment before it would have slept, is found by the next who notifies, or by a sleeper that looks
+//! around, and is passed on.
 
 use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -40,7 +41,7 @@ const NOTIFIED: u32 = 3;
 pub(crate) struct ConditionState {
     /// The place of the next waiter in the order.
     next: AtomicU64,
-    /// No seat from this one on has ever been taken.
+    /// No seat from this one on is taken.
     used: AtomicU32,
     spin: Spin,
     seats: [Seat; SEATS],
@@ -61,14 +62,17 @@ pub(crate) struct Full;
 impl ConditionState {
     /// Takes a seat; under the lock.
     pub(crate) fn sit_down(&self, peers: &impl Peers) -> Result<usize, Full> {
-        self.pass_on(peers);
-        let used = (self.used.load(Relaxed) as usize).min(SEATS);
+        let used = self.used_seats().len();
         let is_free = |index: &usize| self.seats[*index].state.word.load(Relaxed) == FREE;
         let is_dead = |index: &usize| !self.is_alive(&self.seats[*index], peers);
         let index = match (0..used).find(is_free) {
             Some(index) => index,
             None if used < SEATS => used,
-            None => (0..SEATS).find(is_dead).ok_or(Full)?,
+            None => {
+                // The seats of the dead are taken without what they were notified of.
+                self.pass_on(peers);
+                (0..SEATS).find(is_free).or_else(|| (0..SEATS).find(is_dead)).ok_or(Full)?
+            }
         };
         if index == used {
             self.used.store(self.used.load(Relaxed) + 1, Relaxed);
@@ -111,7 +115,12 @@ impl ConditionState {
 
     /// Gives the seat back, under the lock; whether it was notified.
     pub(crate) fn stand_up(&self, index: usize) -> bool {
-        self.seats[index].state.word.swap(FREE, AcqRel) == NOTIFIED
+        let is_notified = self.seats[index].state.word.swap(FREE, AcqRel) == NOTIFIED;
+        // After a peak, nobody looks at the seats that were taken then.
+        let is_taken = |seat: &Seat| seat.state.word.load(Relaxed) != FREE;
+        let used = self.used_seats().iter().rposition(is_taken).map_or(0, |last| last + 1);
+        self.used.store(u32::try_from(used).unwrap_or(u32::MAX), Relaxed);
+        is_notified
     }
 
     /// Notifies up to `count` waiters, the longest first; under the lock.
@@ -123,26 +132,33 @@ impl ConditionState {
     /// Notifies somebody else in place of each waiter that was killed after it was notified; under
     /// the lock.
     pub(crate) fn pass_on(&self, peers: &impl Peers) {
-        let mut lost = 0;
-        for seat in self.used() {
-            if seat.state.word.load(Acquire) == NOTIFIED && !self.is_alive(seat, peers) {
-                seat.state.word.store(FREE, Release);
-                lost += 1;
+        loop {
+            let mut lost = 0;
+            for seat in self.used_seats() {
+                if seat.state.word.load(Acquire) == NOTIFIED && !self.is_alive(seat, peers) {
+                    seat.state.word.store(FREE, Release);
+                    lost += 1;
+                }
             }
+            if lost == 0 {
+                return;
+            }
+            // Among those may be some who are dead, too.
+            self.notify_living(peers, lost);
         }
-        self.notify_living(peers, lost);
     }
 
     fn notify_living(&self, peers: &impl Peers, mut count: usize) {
         while count > 0
             && let Some(seat) = self.longest_waiter()
         {
-            let is_certain = match seat.state.word.swap(NOTIFIED, AcqRel) {
+            let is_alive = match seat.state.word.swap(NOTIFIED, AcqRel) {
                 // If the kernel had it in its books, it lived at that moment.
-                ASLEEP => seat.state.wake(1) > 0,
-                _ => false,
+                ASLEEP => seat.state.wake(1) > 0 || self.is_alive(seat, peers),
+                // It is about to look; to ask the system whether it lives takes longer than that.
+                _ => true,
             };
-            if is_certain || self.is_alive(seat, peers) {
+            if is_alive {
                 count -= 1;
             } else {
                 seat.state.word.store(FREE, Release);
@@ -152,12 +168,11 @@ impl ConditionState {
 
     fn longest_waiter(&self) -> Option<&Seat> {
         let waits = |seat: &&Seat| matches!(seat.state.word.load(Relaxed), AWAKE | ASLEEP);
-        self.used().filter(waits).min_by_key(|seat| seat.order.load(Relaxed))
+        self.used_seats().iter().filter(waits).min_by_key(|seat| seat.order.load(Relaxed))
     }
 
-    fn used(&self) -> impl Iterator<Item = &Seat> {
-        let used = (self.used.load(Relaxed) as usize).min(SEATS);
-        self.seats[..used].iter()
+    fn used_seats(&self) -> &[Seat] {
+        &self.seats[..(self.used.load(Relaxed) as usize).min(SEATS)]
     }
 
     fn is_alive(&self, seat: &Seat, peers: &impl Peers) -> bool {
@@ -167,7 +182,10 @@ impl ConditionState {
 
     /// How many wait and were not notified; exact under the lock.
     pub(crate) fn waiting(&self) -> usize {
-        self.used().filter(|seat| matches!(seat.state.word.load(Relaxed), AWAKE | ASLEEP)).count()
+        self.used_seats()
+            .iter()
+            .filter(|seat| matches!(seat.state.word.load(Relaxed), AWAKE | ASLEEP))
+            .count()
     }
 }
 
