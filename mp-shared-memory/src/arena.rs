@@ -20,13 +20,13 @@ use parking_lot::Mutex;
 use crate::error::SharedMemoryError as Error;
 use crate::member::{MemberId, Peer};
 use crate::region::{self, Kind};
+use crate::segment;
 use crate::sys::layout::{
     BLOCKS_AT, BlockHeader, Header, MAGIC, MEMBERS, MEMBERS_AT, Member, NAME_LEN,
 };
 use crate::sys::lock::{self, Mode, Range};
 use crate::sys::map::Map;
 use crate::sys::memfd;
-use crate::{heap, segment, session};
 
 /// How often a lock that somebody holds for a moment is asked for.
 const TRIES: u32 = 1000;
@@ -54,15 +54,18 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Makes an arena and becomes its first member.
-    pub(crate) fn create(payload_len: usize, blocks: u32) -> Result<Arc<Arena>, Error> {
+    /// Makes an arena of a session and becomes its first member.
+    pub(crate) fn create(
+        payload_len: usize,
+        blocks: u32,
+        session: [u64; 2],
+    ) -> Result<Arc<Arena>, Error> {
         let len = BLOCKS_AT + blocks as usize * block_len(payload_len);
         let fd = segment::reserve(c"mp-arena", len as u64)?;
         let map = Map::new(&fd, len).map_err(|error| segment::no_space(len as u64, error))?;
         let header: &Header = map.at(0);
         let nonce = memfd::random().map_err(Error::system("get random bytes"))?;
         header.nonce.store(nonce, Ordering::Relaxed);
-        let session = session::current_name();
         header.session[0].store(session[0], Ordering::Relaxed);
         header.session[1].store(session[1], Ordering::Relaxed);
         header.payload_len.store(number(payload_len), Ordering::Relaxed);
@@ -286,22 +289,19 @@ impl Arena {
         Ok(())
     }
 
-    /// Gives a reference back; the block becomes free if it was the last anywhere.
-    pub(crate) fn release(self: &Arc<Arena>, block: u32) {
+    /// Gives a reference back; whether the block became free because it was the last anywhere.
+    #[must_use = "the heap has to know of a block that became free"]
+    pub(crate) fn release(&self, block: u32) -> bool {
         let mut local = self.local.lock();
         let count = &mut local[block as usize];
         *count -= 1;
         if *count > 0 {
-            return;
+            return false;
         }
         let header = self.header_of(block);
         let index = self.me.index();
         header.holders[index / 64].fetch_and(!(1 << (index % 64)), Ordering::AcqRel);
-        let is_free = self.free_if_unheld(block);
-        drop(local);
-        if is_free {
-            heap::give_back(self, block);
-        }
+        self.free_if_unheld(block)
     }
 
     /// Marks a block free if nobody holds it; the caller has `local` and no reference.
@@ -458,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_pid_that_lives_does_not_bring_a_dead_member_back() {
-        let arena = Arena::create(64, 8).unwrap();
+        let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let stranger = stranger(&arena);
         let id = stranger.me();
         assert!(arena.is_alive(id));
@@ -474,12 +474,12 @@ mod tests {
 
     #[test]
     fn what_a_dead_member_held_is_free_after_a_sweep() {
-        let arena = Arena::create(64, 8).unwrap();
+        let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let stranger = stranger(&arena);
         let id = arena.take(3, KIND, 8);
         arena.mark_shared(3);
         stranger.acquire(id, KIND, Some(8)).unwrap();
-        arena.release(3);
+        assert!(!arena.release(3));
         assert!(!arena.is_free(3), "the stranger holds it");
         assert!(!arena.sweep().contains(&3), "and lives");
         lock::unlock(stranger.fd(), Range::ALL).unwrap();
@@ -489,23 +489,22 @@ mod tests {
 
     #[test]
     fn a_block_in_a_message_is_free_when_the_message_is_gone() {
-        let arena = Arena::create(64, 8).unwrap();
+        let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let id = arena.take(0, KIND, 8);
         let message = memfd::reopen(arena.fd()).unwrap();
         arena.lock_for_message(message.as_fd(), 0).unwrap();
-        arena.release(0);
+        assert!(!arena.release(0));
         assert!(!arena.sweep().contains(&0));
         arena.acquire(id, KIND, Some(8)).unwrap(); // out of the message
         drop(message);
         assert!(!arena.sweep().contains(&0));
-        arena.release(0);
-        assert!(arena.is_free(0));
+        assert!(arena.release(0) && arena.is_free(0));
         assert!(matches!(arena.acquire(id, KIND, Some(8)), Err(Error::Gone)));
     }
 
     #[test]
     fn handles_that_lie_are_refused() {
-        let arena = Arena::create(64, 8).unwrap();
+        let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let id = arena.take(0, KIND, 8);
         let beyond = BlockId { block: 8, ..id };
         assert!(matches!(arena.acquire(beyond, KIND, Some(8)), Err(Error::Foreign { .. })));
@@ -513,12 +512,12 @@ mod tests {
         assert!(matches!(arena.acquire(id, KIND, Some(16)), Err(Error::Foreign { .. })));
         let other = BlockId { generation: id.generation + 1, ..id };
         assert!(matches!(arena.acquire(other, KIND, Some(8)), Err(Error::Gone)));
-        arena.release(0);
+        assert!(arena.release(0));
     }
 
     #[test]
     fn the_name_of_the_dead_is_known_until_all_other_entries_were_given() {
-        let arena = Arena::create(64, 8).unwrap();
+        let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let first = stranger(&arena);
         let id = first.me();
         drop(first);

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::arena::{Arena, BlockId};
 use crate::error::SharedMemoryError as Error;
 use crate::region::Kind;
+use crate::session;
 
 /// The longest object that goes into an arena, in bytes.
 pub const MAX_LEN: usize = 16 * 1024;
@@ -89,7 +90,7 @@ impl Class {
         }
         let most = u32::try_from(MAX_ARENA_LEN / self.payload_len).unwrap_or(u32::MAX);
         let blocks = u32::try_from(total).unwrap_or(most).clamp(self.first, most);
-        match Arena::create(self.payload_len, blocks) {
+        match Arena::create(self.payload_len, blocks, session::current_name()) {
             Ok(arena) => {
                 let is_listed = vec![false; blocks as usize];
                 self.arenas.push(Own { arena: Arc::clone(&arena), is_listed, listed: 0 });
@@ -165,7 +166,8 @@ mod tests {
         let mut bytes = vec![0; taken.len];
         region::load(taken.arena.bytes(taken.block, taken.len), &mut bytes);
         assert!(bytes.iter().all(|byte| *byte == taken.mark), "somebody else stored here");
-        taken.arena.release(taken.block);
+        assert!(taken.arena.release(taken.block));
+        give_back(&taken.arena, taken.block);
     }
 
     /// Every block is free or taken, each once, and the lists say the same as the blocks.

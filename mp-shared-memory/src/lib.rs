@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+mod bytes;
 mod error;
 mod heap;
 mod member;

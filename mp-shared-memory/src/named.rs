@@ -8,7 +8,7 @@
 //! Names are one space for all programs of the machine, so a name that is looked up twice may be that of two
 //! blocks; an [`Identity`] tells.
 
-mod abandoned;
+pub(crate) mod abandoned;
 mod file;
 mod maker;
 
@@ -18,7 +18,6 @@ use crate::error::SharedMemoryError as Error;
 use crate::segment;
 use crate::sys::named_map::NamedMap;
 
-pub(crate) use abandoned::remove_abandoned;
 pub(crate) use file::Identity;
 
 /// The longest name, in bytes: what the system's limit leaves with what C libraries put around it.
@@ -41,7 +40,7 @@ impl Named {
         if len == 0 {
             return Err(Error::InvalidSize { size: 0 });
         }
-        remove_abandoned();
+        abandoned::remove();
         if abandoned::is_in_use(name)? {
             return Err(Error::Exists { name: name.to_owned() });
         }
@@ -123,12 +122,4 @@ fn check(name: &str) -> Result<(), Error> {
         _ => return Ok(()),
     };
     Err(Error::InvalidName { name: name.to_owned(), reason })
-}
-
-/// Tells of blocks that their makers did not unlink, if there are any.
-fn warn_of_leaked(names: &[String]) {
-    if !names.is_empty() {
-        let (count, names) = (names.len(), names.join("', '"));
-        log::warn!("{count} leaked shared_memory, removed after the end of its maker: '{names}'");
-    }
 }

@@ -1,10 +1,10 @@
-//! Handles: a reference of this process to a block, typed or as bytes, and how it travels.
+//! [`Object`]: a reference of this process to a block, and how it travels.
 
 use std::fmt::{self, Debug};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU8;
 
 use mp_reduction::transfer;
 use serde::de::Error as _;
@@ -16,24 +16,24 @@ use crate::error::SharedMemoryError as Error;
 use crate::heap;
 use crate::member::{MemberId, Peer};
 use crate::region::{Kind, ShmLayout};
-use crate::segment::Segment;
-use crate::session::{self, token};
+use crate::session::token::{self, Token};
+use crate::session::{self, SessionName};
 use crate::sys::map::{Map, View};
 use crate::sys::memfd;
 
 /// One reference of this process to a block.
 #[derive(Debug)]
-struct Hold {
+pub(crate) struct Hold {
     arena: Arc<Arena>,
     id: BlockId,
 }
 
 /// A block in an encoded value: which attachment its arena is, and the block.
 #[derive(Serialize, Deserialize)]
-struct Wire(usize, u32, u32);
+pub(crate) struct Wire(usize, u32, u32);
 
 impl Hold {
-    fn create(kind: Kind, len: usize) -> Result<Hold, Error> {
+    pub(crate) fn create(kind: Kind, len: usize) -> Result<Hold, Error> {
         let (arena, id) = heap::allocate(kind, len)?;
         Ok(Hold { arena, id })
     }
@@ -48,33 +48,45 @@ impl Hold {
         Ok(Hold { arena, id })
     }
 
-    fn to_wire(&self) -> Result<Wire, Error> {
+    pub(crate) fn to_wire(&self) -> Result<Wire, Error> {
         let reopen = || memfd::reopen(self.arena.fd()).map_err(Error::system("open shared memory"));
         let lock = |fd: BorrowedFd<'_>| self.arena.lock_for_message(fd, self.id.block);
         let attachment = transfer::attach_shared(self.arena.identity(), reopen, lock)?;
         Ok(Wire(attachment, self.id.block, self.id.generation))
     }
 
-    fn from_wire(wire: &Wire, kind: Kind, len: Option<usize>) -> Result<Hold, Error> {
+    pub(crate) fn from_wire(wire: &Wire, kind: Kind, len: Option<usize>) -> Result<Hold, Error> {
         let &Wire(attachment, block, generation) = wire;
         let arena = transfer::with_attachment(attachment, Arena::attach);
         let arena = arena.ok_or(Error::foreign("its memory did not come with the message"))??;
         Hold::acquire(arena, BlockId { block, generation }, kind, len)
     }
 
-    fn token(&self, kind: Kind) -> Result<String, Error> {
+    pub(crate) fn token(&self, kind: Kind) -> Result<String, Error> {
         self.arena.mark_shared(self.id.block);
-        session::register_arena(&self.arena)?;
-        Ok(token::write(self.arena.session(), kind, self.arena.nonce(), self.id))
+        let (session, nonce) = (self.arena.session(), self.arena.nonce());
+        session::register(self.arena.is_registered(), session, nonce, self.arena.fd())?;
+        let BlockId { block, generation } = self.id;
+        Ok(token::write(Token { session, nonce, block, generation }, kind))
     }
 
-    fn from_token(text: &str, kind: Kind, len: Option<usize>) -> Result<Hold, Error> {
-        let (session, nonce, id) = token::read(text, kind)?;
+    pub(crate) fn from_token(text: &str, kind: Kind, len: Option<usize>) -> Result<Hold, Error> {
+        let Token { session, nonce, block, generation } = token::read(text, kind)?;
         let arena = Arena::attach(session::resolve(session, nonce)?.as_fd())?;
         if arena.nonce() != nonce {
             return Err(Error::foreign("its session gave other memory"));
         }
-        Hold::acquire(arena, id, kind, len)
+        Hold::acquire(arena, BlockId { block, generation }, kind, len)
+    }
+
+    /// How much of the block is in use; another process may change that at any time.
+    pub(crate) fn len(&self) -> usize {
+        self.arena.len_of(self.id.block)
+    }
+
+    /// The first `len` bytes of the block.
+    pub(crate) fn bytes(&self, len: usize) -> &[AtomicU8] {
+        self.arena.bytes(self.id.block, len)
     }
 }
 
@@ -86,7 +98,9 @@ impl AsRef<Map> for Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.arena.release(self.id.block);
+        if self.arena.release(self.id.block) {
+            heap::give_back(&self.arena, self.id.block);
+        }
     }
 }
 
@@ -133,13 +147,17 @@ impl<T: ShmLayout> Object<T> {
         Ok(Object::of(Hold::create(T::KIND, size_of::<T>())?))
     }
 
-    fn of(hold: Hold) -> Object<T> {
+    pub(crate) fn of(hold: Hold) -> Object<T> {
         let offset = hold.arena.payload_at(hold.id.block);
         Object { view: View::new(Arc::new(hold), offset) }
     }
 
-    fn hold(&self) -> &Hold {
+    pub(crate) fn hold(&self) -> &Hold {
         self.view.keep()
+    }
+
+    pub(crate) fn session(&self) -> SessionName {
+        self.hold().arena.session()
     }
 
     /// This process, as words of this object name it.
@@ -224,130 +242,5 @@ impl<'de, T: ShmLayout> Deserialize<'de> for Object<T> {
         let wire = Wire::deserialize(deserializer)?;
         let hold = Hold::from_wire(&wire, T::KIND, Some(size_of::<T>()));
         hold.map(Object::of).map_err(D::Error::custom)
-    }
-}
-
-/// Bytes in shared memory: in a block when they are few, else in memory of their own.
-#[derive(Clone, Debug)]
-pub(crate) struct Bytes(Place);
-
-#[derive(Clone, Debug)]
-enum Place {
-    /// Its length is what was in the block when it was made or decoded.
-    Block(Arc<Hold>, usize),
-    Segment {
-        control: Object<Control>,
-        segment: Arc<Segment>,
-    },
-}
-
-/// The block that stands for memory of its own.
-#[repr(C)]
-pub(crate) struct Control {
-    pub(crate) len: AtomicU64,
-    /// Random; what the session calls the memory.
-    pub(crate) nonce: AtomicU64,
-    /// 1 once the session keeps a descriptor of it.
-    pub(crate) is_registered: AtomicU64,
-}
-
-const BYTES: Kind = u32::from_le_bytes(*b"byte");
-
-#[derive(Serialize, Deserialize)]
-enum BytesWire {
-    Block(Wire),
-    Segment(Wire, usize),
-}
-
-impl Bytes {
-    pub(crate) fn create(len: usize) -> Result<Bytes, Error> {
-        if len <= heap::MAX_LEN {
-            return Ok(Bytes::of_block(Hold::create(BYTES, len)?));
-        }
-        let segment = Segment::create(len)?;
-        let control = Object::<Control>::create()?;
-        control.len.store(len as u64, Ordering::Relaxed);
-        let nonce = memfd::random().map_err(Error::system("get random bytes"))?;
-        control.nonce.store(nonce, Ordering::Relaxed);
-        Ok(Bytes(Place::Segment { control, segment }))
-    }
-
-    pub(crate) fn get(&self) -> &[AtomicU8] {
-        match &self.0 {
-            Place::Block(hold, len) => hold.arena.bytes(hold.id.block, *len),
-            Place::Segment { segment, .. } => segment.bytes(),
-        }
-    }
-
-    pub(crate) fn is_same(&self, other: &Bytes) -> bool {
-        std::ptr::eq(self.get().as_ptr(), other.get().as_ptr())
-    }
-
-    pub(crate) fn token(&self) -> Result<String, Error> {
-        match &self.0 {
-            Place::Block(hold, _) => hold.token(BYTES),
-            Place::Segment { control, segment } => {
-                let token = control.token()?;
-                session::register_segment(control, control.hold().arena.session(), segment)?;
-                Ok(token)
-            }
-        }
-    }
-
-    pub(crate) fn from_token(text: &str) -> Result<Bytes, Error> {
-        if token::read(text, BYTES).is_ok() {
-            return Ok(Bytes::of_block(Hold::from_token(text, BYTES, None)?));
-        }
-        let control = Object::<Control>::from_token(text)?;
-        let session = control.hold().arena.session();
-        let fd = session::resolve(session, control.nonce.load(Ordering::Relaxed))?;
-        Bytes::of_segment(control, |len| Segment::attach(fd.as_fd(), len))
-    }
-
-    fn of_block(hold: Hold) -> Bytes {
-        let len = hold.arena.len_of(hold.id.block);
-        Bytes(Place::Block(Arc::new(hold), len))
-    }
-
-    fn of_segment(
-        control: Object<Control>,
-        attach: impl FnOnce(usize) -> Result<Arc<Segment>, Error>,
-    ) -> Result<Bytes, Error> {
-        let len = usize::try_from(control.len.load(Ordering::Relaxed));
-        let segment = attach(len.map_err(|_| Error::foreign("its length is absurd"))?)?;
-        Ok(Bytes(Place::Segment { control, segment }))
-    }
-}
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire = match &self.0 {
-            Place::Block(hold, _) => hold.to_wire().map(BytesWire::Block),
-            Place::Segment { control, segment } => control.hold().to_wire().and_then(|wire| {
-                let make = || segment.for_message();
-                let done = |_: BorrowedFd<'_>| Ok::<(), Error>(());
-                let attachment = transfer::attach_shared(segment.identity(), make, done)?;
-                Ok(BytesWire::Segment(wire, attachment))
-            }),
-        };
-        wire.map_err(S::Error::custom)?.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        let bytes = match BytesWire::deserialize(deserializer)? {
-            BytesWire::Block(wire) => Hold::from_wire(&wire, BYTES, None).map(Bytes::of_block),
-            BytesWire::Segment(wire, attachment) => {
-                let len = Some(size_of::<Control>());
-                Hold::from_wire(&wire, Control::KIND, len).and_then(|hold| {
-                    Bytes::of_segment(Object::of(hold), |len| {
-                        transfer::with_attachment(attachment, |fd| Segment::attach(fd, len))
-                            .ok_or(Error::foreign("its memory did not come with the message"))?
-                    })
-                })
-            }
-        };
-        bytes.map_err(D::Error::custom)
     }
 }

@@ -12,8 +12,8 @@ use bytemuck::Pod;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bytes::Bytes;
 use crate::error::SharedMemoryError as Error;
-use crate::object::Bytes;
 use crate::region;
 
 /// The greatest alignment that shared memory gives.

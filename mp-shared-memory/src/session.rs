@@ -11,7 +11,7 @@ pub(crate) mod token;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,10 +20,7 @@ use interprocess::local_socket::{GenericNamespaced, Name, ToNsName};
 use interprocess::os::unix::uds_local_socket::Stream;
 use mp_reduction::wire::{self, Frame, FrameReader};
 
-use crate::arena::Arena;
 use crate::error::SharedMemoryError as Error;
-use crate::object::{Control, Object};
-use crate::segment::Segment;
 use crate::sys::{memfd, peer};
 
 /// How long the root of a session has to answer; it does so at once, unless it is stopped.
@@ -69,32 +66,20 @@ pub fn inherit(session: &str) {
     }
 }
 
-/// Has the session keep a descriptor of an arena.
-pub(crate) fn register_arena(arena: &Arena) -> Result<(), Error> {
-    if arena.is_registered().load(Ordering::Acquire) == 0 {
-        register(arena.session(), arena.nonce(), arena.fd())?;
-        arena.is_registered().store(1, Ordering::Release);
-    }
-    Ok(())
-}
-
-/// Has the session keep a descriptor of memory of its own.
-pub(crate) fn register_segment(
-    control: &Object<Control>,
+/// Has the session keep a descriptor of memory, unless `is_registered` says that it does.
+pub(crate) fn register(
+    is_registered: &AtomicU32,
     session: SessionName,
-    segment: &Arc<Segment>,
+    nonce: u64,
+    fd: BorrowedFd<'_>,
 ) -> Result<(), Error> {
-    if control.is_registered.load(Ordering::Acquire) == 0 {
-        register(session, control.nonce.load(Ordering::Relaxed), segment.fd())?;
-        control.is_registered.store(1, Ordering::Release);
+    if is_registered.load(Ordering::Acquire) == 0 {
+        // The root must not share our description: our locks would outlive us.
+        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+        request(session, kind::REGISTER, nonce, Some(fd.as_fd()))?;
+        is_registered.store(1, Ordering::Release);
     }
     Ok(())
-}
-
-fn register(session: SessionName, nonce: u64, fd: BorrowedFd<'_>) -> Result<(), Error> {
-    // The root must not share our description: our locks would outlive us.
-    let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
-    request(session, kind::REGISTER, nonce, Some(fd.as_fd())).map(drop)
 }
 
 /// A descriptor of the memory that a session knows under this nonce.

@@ -10,9 +10,9 @@ use std::sync::atomic::AtomicU8;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bytes::Bytes;
 use crate::error::SharedMemoryError as Error;
 use crate::named::{Identity, Named};
-use crate::object::Bytes;
 use crate::region;
 use crate::sys::memfd;
 

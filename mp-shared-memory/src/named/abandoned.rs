@@ -5,11 +5,10 @@ use std::thread;
 use std::time::Instant;
 
 use super::file::{self, Fate};
-use super::warn_of_leaked;
 use crate::error::SharedMemoryError as Error;
 
 /// Unlinks the blocks of this user, of any session, whose makers are gone, and tells of them.
-pub(crate) fn remove_abandoned() {
+pub(crate) fn remove() {
     let Ok(entries) = fs::read_dir(file::FOLDER) else { return };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // What cannot be examined is not ours, or is left to the next look.
@@ -29,4 +28,12 @@ pub(super) fn is_in_use(name: &str) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+/// Tells of blocks that their makers did not unlink, if there are any.
+pub(super) fn warn_of_leaked(names: &[String]) {
+    if !names.is_empty() {
+        let (count, names) = (names.len(), names.join("', '"));
+        log::warn!("{count} leaked shared_memory, removed after the end of its maker: '{names}'");
+    }
 }

@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use parking_lot::Mutex;
 
-use super::{Identity, file, warn_of_leaked};
+use super::abandoned::warn_of_leaked;
+use super::file::{self, Identity};
 use crate::session;
 use crate::sys::at_exit::at_exit;
 

@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::{SessionName, is_trusted, kind, socket_name};
-use crate::named;
+use crate::named::abandoned;
 use crate::sys::lock::{self, Range};
 use crate::sys::peer;
 
@@ -103,7 +103,7 @@ enum Next {
 
 impl Broker {
     fn run(mut self) {
-        named::remove_abandoned();
+        abandoned::remove();
         loop {
             let ready = self.wait();
             let now = Instant::now();
@@ -121,7 +121,7 @@ impl Broker {
                 self.accept();
             }
             if has_lost_maker {
-                named::remove_abandoned();
+                abandoned::remove();
             }
             self.forget_unused();
         }

@@ -1,6 +1,5 @@
 //! Tokens: the text form of a handle.
 
-use crate::arena::BlockId;
 use crate::error::SharedMemoryError as Error;
 use crate::region::Kind;
 use crate::session::SessionName;
@@ -8,14 +7,24 @@ use crate::session::SessionName;
 /// What a token begins with, and the version of its form.
 const PREFIX: &str = "mp1";
 
-pub(crate) fn write(session: SessionName, kind: Kind, nonce: u64, id: BlockId) -> String {
-    let BlockId { block, generation } = id;
+/// What a token says, beside the kind of the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) session: SessionName,
+    /// What the session calls the arena.
+    pub(crate) nonce: u64,
+    pub(crate) block: u32,
+    pub(crate) generation: u32,
+}
+
+pub(crate) fn write(token: Token, kind: Kind) -> String {
+    let Token { session, nonce, block, generation } = token;
     let session = write_session(session);
     format!("{PREFIX}-{session}-{kind:08x}-{nonce:016x}-{block:x}-{generation:x}")
 }
 
-/// The session, the nonce of the arena and the block, if it is a token of an object of this kind.
-pub(crate) fn read(text: &str, kind: Kind) -> Result<(SessionName, u64, BlockId), Error> {
+/// What the text says, if it is a token of an object of this kind.
+pub(crate) fn read(text: &str, kind: Kind) -> Result<Token, Error> {
     let mut parts = text.split('-');
     let mut part = || parts.next().ok_or(Error::foreign("it is no token"));
     if part()? != PREFIX {
@@ -31,7 +40,7 @@ pub(crate) fn read(text: &str, kind: Kind) -> Result<(SessionName, u64, BlockId)
     if found != u64::from(kind) {
         return Err(Error::foreign("it is a token of an object of another kind"));
     }
-    Ok((session, nonce, BlockId { block, generation }))
+    Ok(Token { session, nonce, block, generation })
 }
 
 pub(crate) fn write_session(session: SessionName) -> String {
@@ -64,9 +73,9 @@ mod tests {
         fn a_token_is_read_as_it_was_written(
             session: [u64; 2], kind: u32, nonce: u64, block: u32, generation: u32
         ) {
-            let id = BlockId { block, generation };
-            let text = write(session, kind, nonce, id);
-            prop_assert_eq!(read(&text, kind).unwrap(), (session, nonce, id));
+            let token = Token { session, nonce, block, generation };
+            let text = write(token, kind);
+            prop_assert_eq!(read(&text, kind).unwrap(), token);
             prop_assert!(read(&text, kind ^ 1).is_err());
             prop_assert!(read(&(text.clone() + "-0"), kind).is_err());
             prop_assert!(read(&text[..text.len() / 2], kind).is_err());

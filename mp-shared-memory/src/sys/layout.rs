@@ -7,7 +7,6 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
-use crate::object::Control;
 use crate::region::{Kind, ShmLayout};
 
 /// How many processes can use one arena at once.
@@ -61,6 +60,16 @@ pub(crate) struct BlockHeader {
     /// A bit for each member that has a handle. A bit is set by its member, under a shared lock of
     /// the byte of the block, and cleared by it or, after its death, by whoever holds its lock.
     pub(crate) holders: [AtomicU64; MEMBERS / 64],
+}
+
+/// The block that stands for memory of its own.
+#[repr(C)]
+pub(crate) struct Control {
+    pub(crate) len: AtomicU64,
+    /// Random; what the session calls the memory.
+    pub(crate) nonce: AtomicU64,
+    /// 1 once the session keeps a descriptor of it.
+    pub(crate) is_registered: AtomicU32,
 }
 
 /// What an arena begins with, and the version of this layout.

@@ -1,0 +1,134 @@
+//! [`Bytes`]: memory of any length, and how it travels.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use mp_reduction::transfer;
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::SharedMemoryError as Error;
+use crate::heap;
+use crate::object::{Hold, Object, Wire};
+use crate::region::{Kind, ShmLayout};
+use crate::segment::Segment;
+use crate::session::{self, token};
+use crate::sys::layout::Control;
+use crate::sys::memfd;
+
+/// Bytes in shared memory: in a block when they are few, else in memory of their own.
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes(Place);
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// Its length is what was in the block when it was made or decoded.
+    Block(Arc<Hold>, usize),
+    Segment {
+        control: Object<Control>,
+        segment: Arc<Segment>,
+    },
+}
+
+const BYTES: Kind = u32::from_le_bytes(*b"byte");
+
+#[derive(Serialize, Deserialize)]
+enum BytesWire {
+    Block(Wire),
+    Segment(Wire, usize),
+}
+
+impl Bytes {
+    pub(crate) fn create(len: usize) -> Result<Bytes, Error> {
+        if len <= heap::MAX_LEN {
+            return Ok(Bytes::of_block(Hold::create(BYTES, len)?));
+        }
+        let segment = Segment::create(len)?;
+        let control = Object::<Control>::create()?;
+        control.len.store(len as u64, Ordering::Relaxed);
+        let nonce = memfd::random().map_err(Error::system("get random bytes"))?;
+        control.nonce.store(nonce, Ordering::Relaxed);
+        Ok(Bytes(Place::Segment { control, segment }))
+    }
+
+    pub(crate) fn get(&self) -> &[AtomicU8] {
+        match &self.0 {
+            Place::Block(hold, len) => hold.bytes(*len),
+            Place::Segment { segment, .. } => segment.bytes(),
+        }
+    }
+
+    pub(crate) fn is_same(&self, other: &Bytes) -> bool {
+        std::ptr::eq(self.get().as_ptr(), other.get().as_ptr())
+    }
+
+    pub(crate) fn token(&self) -> Result<String, Error> {
+        match &self.0 {
+            Place::Block(hold, _) => hold.token(BYTES),
+            Place::Segment { control, segment } => {
+                let token = control.token()?;
+                let nonce = control.nonce.load(Ordering::Relaxed);
+                session::register(&control.is_registered, control.session(), nonce, segment.fd())?;
+                Ok(token)
+            }
+        }
+    }
+
+    pub(crate) fn from_token(text: &str) -> Result<Bytes, Error> {
+        if token::read(text, BYTES).is_ok() {
+            return Ok(Bytes::of_block(Hold::from_token(text, BYTES, None)?));
+        }
+        let control = Object::<Control>::from_token(text)?;
+        let fd = session::resolve(control.session(), control.nonce.load(Ordering::Relaxed))?;
+        Bytes::of_segment(control, |len| Segment::attach(fd.as_fd(), len))
+    }
+
+    fn of_block(hold: Hold) -> Bytes {
+        let len = hold.len();
+        Bytes(Place::Block(Arc::new(hold), len))
+    }
+
+    fn of_segment(
+        control: Object<Control>,
+        attach: impl FnOnce(usize) -> Result<Arc<Segment>, Error>,
+    ) -> Result<Bytes, Error> {
+        let len = usize::try_from(control.len.load(Ordering::Relaxed));
+        let segment = attach(len.map_err(|_| Error::foreign("its length is absurd"))?)?;
+        Ok(Bytes(Place::Segment { control, segment }))
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = match &self.0 {
+            Place::Block(hold, _) => hold.to_wire().map(BytesWire::Block),
+            Place::Segment { control, segment } => control.hold().to_wire().and_then(|wire| {
+                let make = || segment.for_message();
+                let done = |_: BorrowedFd<'_>| Ok::<(), Error>(());
+                let attachment = transfer::attach_shared(segment.identity(), make, done)?;
+                Ok(BytesWire::Segment(wire, attachment))
+            }),
+        };
+        wire.map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let bytes = match BytesWire::deserialize(deserializer)? {
+            BytesWire::Block(wire) => Hold::from_wire(&wire, BYTES, None).map(Bytes::of_block),
+            BytesWire::Segment(wire, attachment) => {
+                let len = Some(size_of::<Control>());
+                Hold::from_wire(&wire, Control::KIND, len).and_then(|hold| {
+                    Bytes::of_segment(Object::of(hold), |len| {
+                        transfer::with_attachment(attachment, |fd| Segment::attach(fd, len))
+                            .ok_or(Error::foreign("its memory did not come with the message"))?
+                    })
+                })
+            }
+        };
+        bytes.map_err(D::Error::custom)
+    }
+}
