@@ -131,6 +131,14 @@ impl AnyLock {
             .or_else(|_| RLock::from_token(token).map(AnyLock::RLock))
     }
 
+    /// Takes it for a look around, if nobody has it, not even the dead.
+    pub(crate) fn try_acquire_free(&self) -> Option<AnyGuard<'_>> {
+        match self {
+            AnyLock::Lock(lock) => lock.try_acquire_free().map(AnyGuard::Lock),
+            AnyLock::RLock(lock) => lock.try_acquire_free().map(AnyGuard::RLock),
+        }
+    }
+
     /// An error unless the caller may wait or notify: the thread, or for a plain lock the process,
     /// holds it.
     pub(crate) fn check_mine(&self) -> Result<(), SyncError> {

@@ -230,7 +230,7 @@ impl ConditionGuard<'_> {
         let seat = state.sit_down(state).map_err(full)?;
         let depth = lock.release_for_wait();
         let slept = state.sleep(seat, deadline, || {
-            if let Ok(Some(guard)) = lock.try_acquire() {
+            if let Some(guard) = lock.try_acquire_free() {
                 state.pass_on(state);
                 drop(guard);
             }

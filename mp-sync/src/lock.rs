@@ -176,6 +176,11 @@ impl Lock {
         self.0.word.release();
     }
 
+    /// Takes it for a look around, if nobody has it, not even the dead: their end is for others to tell.
+    pub(crate) fn try_acquire_free(&self) -> Option<LockGuard<'_>> {
+        self.0.word.try_acquire_free(&self.0).then(|| self.guard(Got::Clean))
+    }
+
     /// Takes it again after a wait.
     pub(crate) fn acquire_after_wait(&self) -> Result<Option<Box<Peer>>, SyncError> {
         let mut guard = self.acquire()?;

@@ -166,6 +166,11 @@ impl RLock {
         self.0.release_all()
     }
 
+    /// Takes it for a look around, if nobody has it, not even the dead: their end is for others to tell.
+    pub(crate) fn try_acquire_free(&self) -> Option<RLockGuard<'_>> {
+        self.0.try_acquire_free(&self.0).then(|| self.guard(Got::Clean))
+    }
+
     /// Takes it again as often as before the wait.
     pub(crate) fn acquire_after_wait(&self, depth: Depth) -> Result<Option<Box<Peer>>, SyncError> {
         loop {

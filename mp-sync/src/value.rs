@@ -20,8 +20,9 @@ use crate::sys::borrow::{self, Borrowed};
 ///
 /// # When a process dies
 ///
-/// If the holder of the lock was killed, the next one takes it over and its guard says so: the value may
-/// be half written then. A value of up to eight bytes is written whole or not at all by [`set`](Value::set).
+/// If the holder of the lock was killed, the next one takes it over, and the guard of [`lock`](Value::lock) says
+/// so: the value may be half written then. The other calls have no guard to say it; there the warning in the log
+/// is all. A value of up to eight bytes is written whole or not at all by [`set`](Value::set).
 ///
 /// # Differences from Python
 ///
@@ -155,10 +156,17 @@ impl<T> Clone for Value<T> {
     }
 }
 
-/// Shows the value, without waiting for the lock, and the lock.
+/// Shows the value, unless somebody has the lock, and the lock.
 impl<T: Pod + Debug> Debug for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<Value({:?}, {:?})>", self.value.get(), self.lock)
+        match self.lock.try_acquire_free() {
+            Some(held) => {
+                let value = self.value.get();
+                drop(held);
+                write!(f, "<Value({value:?}, {:?})>", self.lock)
+            }
+            None => write!(f, "<Value(locked, {:?})>", self.lock),
+        }
     }
 }
 

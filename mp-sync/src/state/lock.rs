@@ -63,6 +63,12 @@ impl LockWord {
         }
     }
 
+    /// Takes it if it is free, and leaves it to others to take it over from the dead.
+    pub(crate) fn try_acquire_free(&self, peers: &impl Peers) -> bool {
+        let me = peers.me().to_word();
+        self.word.word.compare_exchange(0, me, Acquire, Relaxed).is_ok()
+    }
+
     /// Sleeps until it is taken, at most until `deadline`; `None` if that came first.
     pub(crate) fn acquire(
         &self,

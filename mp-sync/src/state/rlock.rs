@@ -93,6 +93,15 @@ impl RLockState {
         Some(got)
     }
 
+    /// Takes it if nobody has it, not even this thread or the dead.
+    pub(crate) fn try_acquire_free(&self, peers: &impl Peers) -> bool {
+        let is_taken = self.lock.try_acquire_free(peers);
+        if is_taken {
+            self.begin(peers, Depth::ONCE);
+        }
+        is_taken
+    }
+
     pub(crate) fn acquire(
         &self,
         peers: &impl Peers,
