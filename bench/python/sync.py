@@ -1,10 +1,11 @@
 """Locks, events and conditions between two processes, by multiprocessing's spawn context.
 
 Each line on standard input is a job and how often to do it; the answer is the microseconds that it took
-this process and a second one, which lives as long as this one.
+this process and a second one, which lives as long as this one. Each has a core of its own.
 """
 
 import multiprocessing
+import os
 import sys
 import time
 
@@ -53,6 +54,7 @@ JOBS = {"lock": count, "event": pass_events, "condition": take_turns}
 
 
 def second(shared, connection):
+    os.sched_setaffinity(0, {1})
     while True:
         try:
             job, number = connection.recv()
@@ -87,6 +89,7 @@ def main():
     process = CONTEXT.Process(target=second, args=(shared, other_end))
     process.start()
     other_end.close()
+    os.sched_setaffinity(0, {0})
     for line in sys.stdin:
         job, number = line.split()
         number = int(number)

@@ -40,14 +40,14 @@ fn answer<D: Duet>(duet: D, side: usize, line: Line) -> mp::Result<()> {
 }
 
 impl Players {
-    /// Both run wherever the system puts them.
+    /// Each runs on a core of its own; left to itself, a system with other work often puts both on one.
     pub(crate) fn start<D: Duet>(duet: &D) -> mp::Result<Players> {
-        Ok(Players([Player::start(duet, 0, None)?, Player::start(duet, 1, None)?]))
+        Ok(Players([Player::start(duet, 0, 0)?, Player::start(duet, 1, 1)?]))
     }
 
-    /// Both run on the first processor.
+    /// Both run on the first core.
     pub(crate) fn start_on_one_core<D: Duet>(duet: &D) -> mp::Result<Players> {
-        Ok(Players([Player::start(duet, 0, Some(0))?, Player::start(duet, 1, Some(0))?]))
+        Ok(Players([Player::start(duet, 0, 0)?, Player::start(duet, 1, 0)?]))
     }
 
     /// How long it takes them to play once.
@@ -60,15 +60,11 @@ impl Players {
 }
 
 impl Player {
-    fn start<D: Duet>(duet: &D, side: usize, cpu: Option<usize>) -> mp::Result<Player> {
+    fn start<D: Duet>(duet: &D, side: usize, core: usize) -> mp::Result<Player> {
         let line = Line { asked: mp::Event::new()?, done: mp::Event::new()? };
         let builder = mp::Process::builder(answer::<D>, (duet.clone(), side, line.clone()));
-        let builder = builder.daemon(true);
-        let builder = match cpu {
-            Some(cpu) => builder.cpu_affinity([cpu]),
-            None => builder,
-        };
-        Ok(Player { process: builder.start()?, line })
+        let process = builder.daemon(true).cpu_affinity([core]).start()?;
+        Ok(Player { process, line })
     }
 
     fn wait_until_done(&self) -> mp::Result<()> {

@@ -65,11 +65,7 @@ const CASES: &[Case] = &[
     timed("sync/condition_ping_pong_python", Wanted::FasterTimes(20.0), sync::condition_python),
     timed("sync/event_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::event_one_core),
     timed("sync/condition_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::condition_one_core),
-    timed(
-        "sync/create_lock",
-        Wanted::AtMost(Duration::from_micros(1)),
-        sync::create_lock,
-    ),
+    timed("sync/create_lock", Wanted::AtMost(Duration::from_micros(1)), sync::create_lock),
 ];
 
 fn main() -> mp::Result<()> {

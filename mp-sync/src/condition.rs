@@ -1,5 +1,6 @@
 //! [`Condition`]: waiting, under a lock, for others to change something.
 
+use std::cell::Cell;
 use std::fmt::{self, Debug};
 use std::time::{Duration, Instant};
 
@@ -57,8 +58,16 @@ pub struct Condition {
 #[derive(Debug)]
 #[must_use = "dropping it releases the lock at once"]
 pub struct ConditionGuard<'a> {
-    condition: &'a Condition,
+    // In this order: the lock is released before those are woken who want it.
     guard: AnyGuard<'a>,
+    wakes: Wakes<'a>,
+}
+
+/// Wakes those who were notified, at the latest when it is dropped.
+#[derive(Debug)]
+struct Wakes<'a> {
+    condition: &'a Condition,
+    are_due: Cell<bool>,
 }
 
 impl Condition {
@@ -104,7 +113,7 @@ impl Condition {
     ///
     /// [`SyncError::System`] when the system lets nobody sleep.
     pub fn acquire(&self) -> Result<ConditionGuard<'_>, SyncError> {
-        Ok(ConditionGuard { condition: self, guard: self.lock.acquire()? })
+        Ok(self.guard(self.lock.acquire()?))
     }
 
     /// Takes the lock if it is free; never sleeps.
@@ -114,7 +123,7 @@ impl Condition {
     /// As [`acquire`](Condition::acquire).
     pub fn try_acquire(&self) -> Result<Option<ConditionGuard<'_>>, SyncError> {
         let guard = self.lock.try_acquire()?;
-        Ok(guard.map(|guard| ConditionGuard { condition: self, guard }))
+        Ok(guard.map(|guard| self.guard(guard)))
     }
 
     /// Takes the lock, sleeping no longer than `timeout`; `None` if it was not free by then.
@@ -127,7 +136,11 @@ impl Condition {
         timeout: Duration,
     ) -> Result<Option<ConditionGuard<'_>>, SyncError> {
         let guard = self.lock.acquire_timeout(timeout)?;
-        Ok(guard.map(|guard| ConditionGuard { condition: self, guard }))
+        Ok(guard.map(|guard| self.guard(guard)))
+    }
+
+    fn guard<'a>(&'a self, guard: AnyGuard<'a>) -> ConditionGuard<'a> {
+        ConditionGuard { guard, wakes: Wakes { condition: self, are_due: Cell::new(false) } }
     }
 
     /// How many wait and have not been notified, at this moment.
@@ -221,7 +234,7 @@ impl ConditionGuard<'_> {
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<bool, SyncError> {
-        let Condition { state, lock } = self.condition;
+        let Condition { state, lock } = self.wakes.condition;
         lock.check_mine()?;
         if borrow::is_borrowed_under(lock.address()) {
             return Err(SyncError::AlreadyBorrowed);
@@ -229,10 +242,12 @@ impl ConditionGuard<'_> {
         let full = |_| SyncError::TooManyWaiters { max: SEATS };
         let seat = state.sit_down(state).map_err(full)?;
         let depth = lock.release_for_wait();
+        self.wakes.now();
         let slept = state.sleep(seat, deadline, || {
             if let Some(guard) = lock.try_acquire_free() {
                 state.pass_on(state);
                 drop(guard);
+                state.wake(state);
             }
         });
         let died = lock.acquire_after_wait(depth)?;
@@ -247,10 +262,11 @@ impl ConditionGuard<'_> {
     /// Notifies the `count` who have waited the longest, or as many as there are. They go on once the
     /// lock is free.
     pub fn notify(&self, count: usize) {
-        let Condition { state, lock } = self.condition;
+        let Condition { state, lock } = self.wakes.condition;
         // Only a lock that was released from under this guard is not held here.
         if lock.check_mine().is_ok() {
             state.notify(state, count);
+            self.wakes.are_due.set(true);
         }
     }
 
@@ -263,5 +279,27 @@ impl ConditionGuard<'_> {
     /// last wait.
     pub fn owner_died(&self) -> Option<&Peer> {
         self.guard.owner_died()
+    }
+}
+
+impl Wakes<'_> {
+    fn now(&self) {
+        if !self.are_due.take() {
+            return;
+        }
+        let Condition { state, lock } = self.condition;
+        // If somebody else has the lock, a sleeper that looks around passes it on.
+        while state.wake(state)
+            && let Some(guard) = lock.try_acquire_free()
+        {
+            state.pass_on(state);
+            drop(guard);
+        }
+    }
+}
+
+impl Drop for Wakes<'_> {
+    fn drop(&mut self) {
+        self.now();
     }
 }

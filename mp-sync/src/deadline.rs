@@ -33,7 +33,7 @@ impl Looks {
     /// For a sleeper who needs nobody in particular: it can miss something only if its waker
     /// is killed between storing and waking.
     pub(crate) fn at_word() -> Looks {
-        Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_millis(512) }
+        Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_millis(128) }
     }
 
     /// The next look, or the deadline if that comes first.

@@ -18,7 +18,7 @@ use crate::state::event::EventState;
 /// # When a process dies
 ///
 /// A waiter that was killed is not missed. A process that was killed inside of `set` has either set the event
-/// or not; who waits sees it at the latest half a second later.
+/// or not; who waits sees it at the latest an eighth of a second later.
 ///
 /// # Examples
 ///

@@ -2,83 +2,79 @@
 //!
 //! A hand-over to a process that spins on another processor takes a fraction of a microsecond, one to a
 //! process that sleeps a hundred times that; on one shared processor spinning only keeps the
-//! other from running. So each object remembers whether spinning has paid off lately, and for how
-//! long: the estimate follows the successes, and failures take it down to nothing, from where an
-//! attempt now and then finds out whether things have changed. An attempt outlasts a wake-up: two that
-//! pass something to and fro and both sleep come to spin only if one of them holds out until the
-//! other is awake.
+//! other from running. So each object remembers whether spinning has paid off lately, and an attempt
+//! now and then finds out whether that has changed.
+//!
+//! Who spins does so for about as long as a wake-up takes. Less is not enough for two that pass something
+//! to and fro: once both sleep, neither is back before the other has given up, and one pause of the
+//! system is enough to get them there.
 
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::prim::{AtomicU32, pause};
 
-/// The longest spin, in pauses: some tens of microseconds, as long as it takes to wake a process on an
-/// idle processor.
+/// The longest spin, in pauses: some tens of microseconds.
 const MAX_PAUSES: u32 = 2000;
-/// What is added to the estimate, in pauses, so that a slower success is still one.
-const MARGIN: u32 = 20;
-/// A success counts as at least so many pauses: it takes several failures in a row to forget it.
-const LEAST_SUCCESS: u32 = 4;
-/// One in so many waits spins although spinning has not paid off.
-const ATTEMPT: u32 = 256;
-/// The most pauses between two looks at what others write to.
-const MAX_INTERVAL: u32 = 32;
-/// The estimate is kept in fractions, so that it can fall below one.
-const SCALE: u32 = 16;
+/// How many pauses there are between two looks at what others write to: at first, and at last.
+const INTERVALS: (u32, u32) = (16, 64);
+/// What a success adds to the credit, of which a failure takes one: one in three must succeed.
+const SUCCESS: u32 = 2;
+/// The highest credit: after so many failures in a row nobody spins.
+const MAX_CREDIT: u32 = 16;
 
-/// Whether there is another processor for whoever is waited for.
-static HAS_COMPANY: LazyLock<bool> =
-    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|n| n.get() > 1));
+/// One in so many waits spins although spinning has not paid off. A process that is bound to one
+/// processor tries that less often: whoever it waits for may have the same one, or one of its own.
+static ATTEMPT: LazyLock<u32> = LazyLock::new(|| {
+    let is_bound = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+    if is_bound { 4096 } else { 256 }
+});
 
-/// The memory of one object: the estimate in the low half, the number of waits in the high half.
+/// The memory of one object: the credit of spinning in the low half, the number of waits in the high half.
 /// Stores of several waiters may overwrite each other; it is an estimate.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct Spin(pub(crate) AtomicU32);
 
 impl Spin {
-    /// Spins until `ready` gives something, for as long as that is likely to pay off.
-    pub(crate) fn until<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
-        self.spin(1, ready)
+    /// Spins until `ready` gives something, if that is likely to pay off.
+    pub(crate) fn until<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
+        // What is there at once says nothing about spinning.
+        ready().or_else(|| self.spin((1, 1), ready))
     }
 
-    /// As [`until`](Spin::until), for what the one who is waited for goes on using: each look takes
-    /// the cache line away from it, so they become rarer.
+    /// As [`until`](Spin::until), for what was seen to be in use just now: each look takes the cache
+    /// line away from the one who uses it, so looks are few and become fewer.
     pub(crate) fn until_free<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
-        self.spin(MAX_INTERVAL, ready)
+        self.spin(INTERVALS, ready)
     }
 
-    fn spin<R>(&self, max_interval: u32, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
-        if cfg!(mp_loom) || !*HAS_COMPANY {
+    fn spin<R>(
+        &self,
+        (mut interval, longest): (u32, u32),
+        mut ready: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        if cfg!(mp_loom) {
             return ready();
         }
         let memory = self.0.load(Relaxed);
-        let (estimate, waits) = (memory & 0xffff, memory >> 16);
-        let limit = match estimate / SCALE {
-            0 if waits.is_multiple_of(ATTEMPT) => MAX_PAUSES,
-            0 => 0,
-            pauses => (2 * pauses + MARGIN).min(MAX_PAUSES),
-        };
-        let (mut used, mut interval) = (0, 1);
-        let mut found = ready();
+        let (credit, waits) = (memory & 0xffff, memory >> 16);
+        let spins = credit > 0 || waits.is_multiple_of(*ATTEMPT);
+        let limit = if spins { MAX_PAUSES } else { 0 };
+        let (mut used, mut found) = (0, None);
         while found.is_none() && used < limit {
             (0..interval).for_each(|_| pause());
             used += interval;
-            interval = (2 * interval).min(max_interval);
+            interval = (2 * interval).min(longest);
             found = ready();
         }
-        let target = if found.is_some() { SCALE * used.max(LEAST_SUCCESS) } else { 0 };
-        let moved = estimate.wrapping_add_signed(step(estimate, target)) & 0xffff;
-        self.0.store(waits.wrapping_add(1) << 16 | moved, Relaxed);
+        let credit = match found {
+            Some(_) => (credit + SUCCESS).min(MAX_CREDIT),
+            None => credit.saturating_sub(1),
+        };
+        self.0.store(waits.wrapping_add(1) << 16 | credit, Relaxed);
         found
     }
-}
-
-/// An eighth of the way from `from` to `to`, at least one.
-fn step(from: u32, to: u32) -> i32 {
-    let way = to.cast_signed() - from.cast_signed();
-    if way.abs() < 8 { way.signum() } else { way / 8 }
 }
 
 #[cfg(all(test, not(mp_loom)))]
@@ -97,7 +93,7 @@ mod tests {
             });
             looked - before
         };
-        let looks: Vec<u32> = (0..3 * ATTEMPT).map(|_| wait()).collect();
+        let looks: Vec<u32> = (0..3 * *ATTEMPT).map(|_| wait()).collect();
         let spins = looks.iter().filter(|looks| **looks > 1).count();
         assert!(spins <= 4, "{spins} of {} waits spun in vain", looks.len());
     }
@@ -105,13 +101,13 @@ mod tests {
     #[test]
     fn spinning_that_pays_off_goes_on() {
         let spin = Spin(AtomicU32::new(0));
-        for round in 0..1000 {
+        for round in 0..3 * *ATTEMPT {
             let mut looks = 0;
             let found = spin.until(|| {
                 looks += 1;
                 (looks > 10).then_some(())
             });
-            assert!(round < 2 * ATTEMPT || found.is_some() || !*HAS_COMPANY, "round {round}");
+            assert!(found.is_some(), "round {round}");
         }
     }
 }

@@ -8,14 +8,18 @@
 //! | `FREE` | nobody's |
 //! | `AWAKE` | its owner waits, and is about to sleep or spins |
 //! | `ASLEEP` | its owner waits, and sleeps or is about to |
-//! | `NOTIFIED` | its owner may go |
+//! | `NOTIFIED` | its owner may go, and is awake or has been woken |
+//! | `CALLED` | its owner may go, and is to be woken |
 //!
 //! The owner takes a seat under the lock, moves it `AWAKE` → `ASLEEP`, and frees it under the lock; whoever
-//! notifies moves it to `NOTIFIED`. A waiter whose time is over frees its seat, so nothing is left that a
-//! notification could be spent on. A seat whose owner was killed in its sleep is found when it is to be
-//! notified, and the notification goes to the next; one whose owner was killed after it was notified, or a
-//! moment before it would have slept, is found by the next who notifies, or by a sleeper that looks
-//! around, and is passed on.
+//! notifies moves it to `NOTIFIED` or `CALLED`. It wakes those whom it called, `CALLED` → `NOTIFIED`, once it
+//! has given the lock up: who is woken before that may run at once, find the lock held, and go to sleep
+//! again. What a notifier that was killed has not woken wakes the next one, or a look of its own.
+//!
+//! A waiter whose time is over frees its seat, so nothing is left that a notification could be spent on. A
+//! seat whose owner was killed in its sleep is found when it is to be woken; one whose owner was killed
+//! awake is found by the next who notifies, or by a sleeper that looks around. Its notification goes to
+//! the next.
 
 use std::io;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -35,6 +39,7 @@ const FREE: u32 = 0;
 const AWAKE: u32 = 1;
 const ASLEEP: u32 = 2;
 const NOTIFIED: u32 = 3;
+const CALLED: u32 = 4;
 
 #[derive(Debug)]
 #[cfg_attr(not(mp_loom), repr(C))]
@@ -71,6 +76,7 @@ impl ConditionState {
             None => {
                 // The seats of the dead are taken without what they were notified of.
                 self.pass_on(peers);
+                self.wake(peers);
                 (0..SEATS).find(is_free).or_else(|| (0..SEATS).find(is_dead)).ok_or(Full)?
             }
         };
@@ -96,7 +102,7 @@ impl ConditionState {
         look_around: impl Fn(),
     ) -> io::Result<()> {
         let seat = &self.seats[index];
-        let is_notified = || (seat.state.word.load(Acquire) == NOTIFIED).then_some(());
+        let is_notified = || (seat.state.word.load(Acquire) >= NOTIFIED).then_some(());
         if has_passed(deadline) || self.spin.until(is_notified).is_some() {
             return Ok(());
         }
@@ -115,7 +121,7 @@ impl ConditionState {
 
     /// Gives the seat back, under the lock; whether it was notified.
     pub(crate) fn stand_up(&self, index: usize) -> bool {
-        let is_notified = self.seats[index].state.word.swap(FREE, AcqRel) == NOTIFIED;
+        let is_notified = self.seats[index].state.word.swap(FREE, AcqRel) >= NOTIFIED;
         // After a peak, nobody looks at the seats that were taken then.
         let is_taken = |seat: &Seat| seat.state.word.load(Relaxed) != FREE;
         let used = self.used_seats().iter().rposition(is_taken).map_or(0, |last| last + 1);
@@ -123,19 +129,36 @@ impl ConditionState {
         is_notified
     }
 
-    /// Notifies up to `count` waiters, the longest first; under the lock.
+    /// Notifies up to `count` waiters, the longest first; under the lock, after which
+    /// [`wake`](Self::wake) is to be called.
     pub(crate) fn notify(&self, peers: &impl Peers, count: usize) {
         self.pass_on(peers);
-        self.notify_living(peers, count);
+        self.notify_longest(count);
+    }
+
+    /// Wakes those who were notified in their sleep; best without the lock. Whether one of them is
+    /// dead: then its notification is to be [passed on](Self::pass_on).
+    pub(crate) fn wake(&self, peers: &impl Peers) -> bool {
+        let mut is_one_dead = false;
+        for seat in self.used_seats() {
+            let state = &seat.state.word;
+            let is_called = state.load(Relaxed) == CALLED
+                && state.compare_exchange(CALLED, NOTIFIED, AcqRel, Relaxed).is_ok();
+            // Whom the kernel had in its books lived at that moment.
+            if is_called && seat.state.wake(1) == 0 && !self.is_alive(seat, peers) {
+                is_one_dead = true;
+            }
+        }
+        is_one_dead
     }
 
     /// Notifies somebody else in place of each waiter that was killed after it was notified; under
-    /// the lock.
+    /// the lock, after which [`wake`](Self::wake) is to be called.
     pub(crate) fn pass_on(&self, peers: &impl Peers) {
         loop {
             let mut lost = 0;
             for seat in self.used_seats() {
-                if seat.state.word.load(Acquire) == NOTIFIED && !self.is_alive(seat, peers) {
+                if seat.state.word.load(Acquire) >= NOTIFIED && !self.is_alive(seat, peers) {
                     seat.state.word.store(FREE, Release);
                     lost += 1;
                 }
@@ -144,24 +167,17 @@ impl ConditionState {
                 return;
             }
             // Among those may be some who are dead, too.
-            self.notify_living(peers, lost);
+            self.notify_longest(lost);
         }
     }
 
-    fn notify_living(&self, peers: &impl Peers, mut count: usize) {
-        while count > 0
-            && let Some(seat) = self.longest_waiter()
-        {
-            let is_alive = match seat.state.word.swap(NOTIFIED, AcqRel) {
-                // If the kernel had it in its books, it lived at that moment.
-                ASLEEP => seat.state.wake(1) > 0 || self.is_alive(seat, peers),
-                // It is about to look; to ask the system whether it lives takes longer than that.
-                _ => true,
-            };
-            if is_alive {
-                count -= 1;
-            } else {
-                seat.state.word.store(FREE, Release);
+    fn notify_longest(&self, count: usize) {
+        for _ in 0..count {
+            let Some(seat) = self.longest_waiter() else { return };
+            let state = &seat.state.word;
+            // Fails if it sleeps, and then only who has the lock moves it on.
+            if state.compare_exchange(AWAKE, NOTIFIED, AcqRel, Relaxed).is_err() {
+                state.store(CALLED, Release);
             }
         }
     }
@@ -305,6 +321,7 @@ mod loom_models {
                 shared.items.store(shared.items.load(Relaxed) + 1, Relaxed);
                 shared.condition.notify(&me, 1);
                 shared.lock.release();
+                assert!(!shared.condition.wake(&me), "all live");
             }
             waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         });
