@@ -3,6 +3,7 @@
 mod arena;
 mod bytes;
 mod error;
+mod guarded;
 mod heap;
 mod member;
 mod named;
@@ -16,9 +17,10 @@ mod shared_memory;
 mod sys;
 
 pub use error::SharedMemoryError;
+pub use guarded::Guarded;
 pub use heap::MAX_LEN;
 pub use member::{MemberId, Peer};
-pub use object::Object;
+pub use object::{Object, ObjectId};
 pub use raw::{RawArray, RawValue};
 pub use region::{Kind, ShmLayout};
 pub use shareable_list::{Iter, ShareableItem, ShareableList};

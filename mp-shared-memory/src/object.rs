@@ -28,6 +28,14 @@ pub(crate) struct Hold {
     id: BlockId,
 }
 
+/// What tells an object from all others, in all processes and at all times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ObjectId {
+    pub(crate) nonce: u64,
+    pub(crate) block: u32,
+    pub(crate) generation: u32,
+}
+
 /// A block in an encoded value: which attachment its arena is, and the block.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Wire(usize, u32, u32);
@@ -77,6 +85,11 @@ impl Hold {
             return Err(Error::foreign("its session gave other memory"));
         }
         Hold::acquire(arena, BlockId { block, generation }, kind, len)
+    }
+
+    pub(crate) fn id(&self) -> ObjectId {
+        let BlockId { block, generation } = self.id;
+        ObjectId { nonce: self.arena.nonce(), block, generation }
     }
 
     /// How much of the block is in use; another process may change that at any time.
@@ -182,6 +195,11 @@ impl<T: ShmLayout> Object<T> {
     /// Keeps this process alive in the eyes of others until it ends, whatever handles it drops.
     pub fn pin(&self) {
         std::mem::forget(Arc::clone(&self.hold().arena));
+    }
+
+    /// What tells the object from all others.
+    pub fn id(&self) -> ObjectId {
+        self.hold().id()
     }
 
     /// Whether both are handles to the same object.

@@ -12,12 +12,12 @@ use bytemuck::Pod;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, PLAIN};
 use crate::error::SharedMemoryError as Error;
 use crate::region;
 
 /// The greatest alignment that shared memory gives.
-const MAX_ALIGN: usize = 64;
+pub(crate) const MAX_ALIGN: usize = 64;
 
 /// A value in shared memory; clones are handles to the same value.
 ///
@@ -48,7 +48,7 @@ const MAX_ALIGN: usize = 64;
 /// is one that derives `bytemuck::Pod`.
 #[doc(alias = "Value")]
 pub struct RawValue<T> {
-    bytes: Bytes,
+    bytes: Bytes<PLAIN>,
     value: PhantomData<T>,
 }
 
@@ -76,7 +76,7 @@ pub struct RawValue<T> {
 /// ```
 #[doc(alias = "Array")]
 pub struct RawArray<T> {
-    bytes: Bytes,
+    bytes: Bytes<PLAIN>,
     value: PhantomData<T>,
 }
 
@@ -101,7 +101,7 @@ impl<T: Pod> RawValue<T> {
         RawValue::of(Bytes::create(size_of::<T>())?)
     }
 
-    fn of(bytes: Bytes) -> Result<RawValue<T>, Error> {
+    fn of(bytes: Bytes<PLAIN>) -> Result<RawValue<T>, Error> {
         const { assert!(align_of::<T>() <= MAX_ALIGN, "aligned to more than shared memory is") };
         if bytes.get().len() != size_of::<T>() {
             return Err(Error::foreign("it is a value of another size"));
@@ -167,7 +167,7 @@ impl<T: Pod> RawArray<T> {
         RawArray::of(Bytes::create(size.ok_or(Error::InvalidSize { size: u64::MAX })?)?)
     }
 
-    fn of(bytes: Bytes) -> Result<RawArray<T>, Error> {
+    fn of(bytes: Bytes<PLAIN>) -> Result<RawArray<T>, Error> {
         const { assert!(align_of::<T>() <= MAX_ALIGN, "aligned to more than shared memory is") };
         const { assert!(size_of::<T>() > 0, "an array of elements without a size") };
         if !bytes.get().len().is_multiple_of(size_of::<T>()) {

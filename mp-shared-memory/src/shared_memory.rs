@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU8;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::bytes::Bytes;
+use crate::bytes::{Bytes, PLAIN};
 use crate::error::SharedMemoryError as Error;
 use crate::named::{Identity, Named};
 use crate::region;
@@ -65,14 +65,14 @@ pub struct SharedMemory(Place);
 
 #[derive(Clone)]
 enum Place {
-    Anonymous(Bytes),
+    Anonymous(Bytes<PLAIN>),
     Named(Arc<Named>),
 }
 
 /// A block in an encoded value.
 #[derive(Serialize, Deserialize)]
 enum Wire {
-    Anonymous(Bytes),
+    Anonymous(Bytes<PLAIN>),
     Named(String, Identity),
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
-use mp_shared_memory::Peer;
+use bytemuck::Pod;
+use mp_shared_memory::{Guarded, ObjectId, Peer, SharedMemoryError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SyncError;
@@ -110,12 +111,19 @@ impl AnyLock {
         }
     }
 
-    /// What tells it from all other locks in this process.
-    pub(crate) fn address(&self) -> usize {
+    /// What tells it from all other objects.
+    pub(crate) fn id(&self) -> ObjectId {
         match self {
-            AnyLock::Lock(lock) => lock.address(),
-            AnyLock::RLock(lock) => lock.address(),
+            AnyLock::Lock(lock) => lock.id(),
+            AnyLock::RLock(lock) => lock.id(),
         }
+    }
+
+    /// An error unless the values belong to this lock.
+    pub(crate) fn check_owns<T: Pod>(&self, values: &Guarded<T>) -> Result<(), SharedMemoryError> {
+        let reason = "its values belong to another lock";
+        let is_theirs = values.lock() == self.id();
+        is_theirs.then_some(()).ok_or(SharedMemoryError::Foreign { reason })
     }
 
     pub(crate) fn token(&self) -> Result<String, SyncError> {
@@ -126,9 +134,14 @@ impl AnyLock {
     }
 
     pub(crate) fn from_token(token: &str) -> Result<AnyLock, SyncError> {
-        Lock::from_token(token)
-            .map(AnyLock::Lock)
-            .or_else(|_| RLock::from_token(token).map(AnyLock::RLock))
+        match Lock::from_token(token) {
+            Ok(lock) => Ok(AnyLock::Lock(lock)),
+            // A token says of which kind its object is.
+            Err(SyncError::Memory(SharedMemoryError::Foreign { .. })) => {
+                RLock::from_token(token).map(AnyLock::RLock)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes it for a look around, if nobody has it, not even the dead.

@@ -4,8 +4,9 @@ use std::fmt::{self, Debug};
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
-use mp_shared_memory::{Peer, RawArray, SharedMemoryError};
-use serde::{Deserialize, Serialize};
+use mp_shared_memory::{Guarded, Peer, SharedMemoryError};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::any_lock::{AnyGuard, AnyLock};
 use crate::error::SyncError;
@@ -37,10 +38,10 @@ use crate::sys::borrow::{self, Borrowed};
 /// # Ok::<(), mp::SyncError>(())
 /// ```
 #[doc(alias = "multiprocessing.Array")]
-#[derive(Serialize, Deserialize)]
-#[serde(bound(serialize = "", deserialize = "T: Pod"))]
+#[derive(Serialize)]
+#[serde(bound(serialize = ""))]
 pub struct Array<T> {
-    elements: RawArray<T>,
+    elements: Guarded<T>,
     lock: AnyLock,
 }
 
@@ -77,7 +78,8 @@ impl<T: Pod> Array<T> {
     ///
     /// As [`new`](Array::new).
     pub fn with_lock(elements: &[T], lock: impl Into<AnyLock>) -> Result<Array<T>, SyncError> {
-        Ok(Array { elements: RawArray::new(elements)?, lock: lock.into() })
+        let lock = lock.into();
+        Ok(Array { elements: Guarded::new(elements, lock.id())?, lock })
     }
 
     /// [`zeroed`](Array::zeroed) under a lock that exists.
@@ -86,7 +88,8 @@ impl<T: Pod> Array<T> {
     ///
     /// As [`new`](Array::new).
     pub fn zeroed_with_lock(len: usize, lock: impl Into<AnyLock>) -> Result<Array<T>, SyncError> {
-        Ok(Array { elements: RawArray::zeroed(len)?, lock: lock.into() })
+        let lock = lock.into();
+        Ok(Array { elements: Guarded::zeroed(len, lock.id())?, lock })
     }
 
     /// The number of elements.
@@ -107,7 +110,7 @@ impl<T: Pod> Array<T> {
     /// as [`RLock::acquire`].
     pub fn get(&self, index: usize) -> Result<T, SyncError> {
         let _held = self.enter()?;
-        self.elements.get(index).map_err(|_| self.out_of_range(index))
+        self.elements.get(index).ok_or_else(|| self.out_of_range(index))
     }
 
     /// Stores an element.
@@ -117,7 +120,7 @@ impl<T: Pod> Array<T> {
     /// As [`get`](Array::get).
     pub fn set(&self, index: usize, value: T) -> Result<(), SyncError> {
         let _held = self.enter()?;
-        self.elements.set(index, value).map_err(|_| self.out_of_range(index))
+        self.elements.set(index, value).ok_or_else(|| self.out_of_range(index))
     }
 
     fn out_of_range(&self, index: usize) -> SyncError {
@@ -141,12 +144,12 @@ impl<T: Pod> Array<T> {
     /// As [`get`](Array::get).
     pub fn lock(&self) -> Result<ArrayGuard<'_, T>, SyncError> {
         let guard = self.enter()?;
-        let elements = borrow::array(&self.elements, &self.lock);
+        let elements = borrow::borrow(&self.elements);
         Ok(ArrayGuard { elements: elements.ok_or(SyncError::AlreadyBorrowed)?, guard })
     }
 
     fn enter(&self) -> Result<AnyGuard<'_>, SyncError> {
-        if borrow::is_borrowed(self.elements.as_ptr()) {
+        if borrow::is_borrowed(self.elements.id()) {
             return Err(SyncError::AlreadyBorrowed);
         }
         self.lock.acquire()
@@ -175,7 +178,23 @@ impl<T: Pod> Array<T> {
         let (elements, lock) = token
             .split_once('+')
             .ok_or(SharedMemoryError::Foreign { reason: "it is no token of an array" })?;
-        Ok(Array { elements: RawArray::from_token(elements)?, lock: AnyLock::from_token(lock)? })
+        let (elements, lock) = (Guarded::from_token(elements)?, AnyLock::from_token(lock)?);
+        lock.check_owns(&elements)?;
+        Ok(Array { elements, lock })
+    }
+}
+
+impl<'de, T: Pod> Deserialize<'de> for Array<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Array<T>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Array", bound(deserialize = "T: Pod"))]
+        struct Parts<T> {
+            elements: Guarded<T>,
+            lock: AnyLock,
+        }
+        let Parts { elements, lock } = Parts::deserialize(deserializer)?;
+        lock.check_owns(&elements).map_err(D::Error::custom)?;
+        Ok(Array { elements, lock })
     }
 }
 

@@ -236,7 +236,7 @@ impl ConditionGuard<'_> {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<bool, SyncError> {
         let Condition { state, lock } = self.wakes.condition;
         lock.check_mine()?;
-        if borrow::is_borrowed_under(lock.address()) {
+        if borrow::is_borrowed_under(lock.id()) {
             return Err(SyncError::AlreadyBorrowed);
         }
         let full = |_| SyncError::TooManyWaiters { max: SEATS };

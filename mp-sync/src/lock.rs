@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mp_shared_memory::{Object, Peer};
+use mp_shared_memory::{Object, ObjectId, Peer};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::after;
@@ -161,9 +161,9 @@ impl Lock {
         Ok(Lock(Object::from_token(token)?))
     }
 
-    /// What tells it from all other locks in this process.
-    pub(crate) fn address(&self) -> usize {
-        std::ptr::from_ref::<LockState>(&self.0).addr()
+    /// What tells it from all other objects.
+    pub(crate) fn id(&self) -> ObjectId {
+        self.0.id()
     }
 
     /// Whether this process holds it.

@@ -4,8 +4,9 @@ use std::fmt::{self, Debug};
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
-use mp_shared_memory::{Peer, RawValue, SharedMemoryError};
-use serde::{Deserialize, Serialize};
+use mp_shared_memory::{Guarded, Peer, SharedMemoryError};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::any_lock::{AnyGuard, AnyLock};
 use crate::error::SyncError;
@@ -40,10 +41,10 @@ use crate::sys::borrow::{self, Borrowed};
 /// # Ok::<(), mp::SyncError>(())
 /// ```
 #[doc(alias = "multiprocessing.Value")]
-#[derive(Serialize, Deserialize)]
-#[serde(bound(serialize = "", deserialize = "T: Pod"))]
+#[derive(Serialize)]
+#[serde(bound(serialize = ""))]
 pub struct Value<T> {
-    value: RawValue<T>,
+    value: Guarded<T>,
     lock: AnyLock,
 }
 
@@ -72,7 +73,8 @@ impl<T: Pod> Value<T> {
     ///
     /// As [`new`](Value::new).
     pub fn with_lock(value: T, lock: impl Into<AnyLock>) -> Result<Value<T>, SyncError> {
-        Ok(Value { value: RawValue::new(value)?, lock: lock.into() })
+        let lock = lock.into();
+        Ok(Value { value: Guarded::new(&[value], lock.id())?, lock })
     }
 
     /// The value.
@@ -82,7 +84,11 @@ impl<T: Pod> Value<T> {
     /// [`SyncError::AlreadyBorrowed`] while this thread has a guard of it; as [`RLock::acquire`].
     pub fn get(&self) -> Result<T, SyncError> {
         let _held = self.enter()?;
-        Ok(self.value.get())
+        Ok(self.load())
+    }
+
+    fn load(&self) -> T {
+        self.value.get(0).unwrap_or_else(T::zeroed)
     }
 
     /// Stores a value.
@@ -92,7 +98,7 @@ impl<T: Pod> Value<T> {
     /// As [`get`](Value::get).
     pub fn set(&self, value: T) -> Result<(), SyncError> {
         let _held = self.enter()?;
-        self.value.set(value);
+        self.value.set(0, value);
         Ok(())
     }
 
@@ -112,12 +118,12 @@ impl<T: Pod> Value<T> {
     /// As [`get`](Value::get).
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, SyncError> {
         let guard = self.enter()?;
-        let value = borrow::value(&self.value, &self.lock).ok_or(SyncError::AlreadyBorrowed)?;
+        let value = borrow::borrow(&self.value).ok_or(SyncError::AlreadyBorrowed)?;
         Ok(ValueGuard { value, guard })
     }
 
     fn enter(&self) -> Result<AnyGuard<'_>, SyncError> {
-        if borrow::is_borrowed(self.value.as_ptr()) {
+        if borrow::is_borrowed(self.value.id()) {
             return Err(SyncError::AlreadyBorrowed);
         }
         self.lock.acquire()
@@ -146,7 +152,29 @@ impl<T: Pod> Value<T> {
         let (value, lock) = token
             .split_once('+')
             .ok_or(SharedMemoryError::Foreign { reason: "it is no token of a value" })?;
-        Ok(Value { value: RawValue::from_token(value)?, lock: AnyLock::from_token(lock)? })
+        Ok(Value::of(Guarded::from_token(value)?, AnyLock::from_token(lock)?)?)
+    }
+
+    /// Puts the parts of a handle together, if they belong together.
+    fn of(value: Guarded<T>, lock: AnyLock) -> Result<Value<T>, SharedMemoryError> {
+        lock.check_owns(&value)?;
+        if value.len() != 1 {
+            return Err(SharedMemoryError::Foreign { reason: "it is not one value" });
+        }
+        Ok(Value { value, lock })
+    }
+}
+
+impl<'de, T: Pod> Deserialize<'de> for Value<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value<T>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Value", bound(deserialize = "T: Pod"))]
+        struct Parts<T> {
+            value: Guarded<T>,
+            lock: AnyLock,
+        }
+        let Parts { value, lock } = Parts::deserialize(deserializer)?;
+        Value::of(value, lock).map_err(D::Error::custom)
     }
 }
 
@@ -161,7 +189,7 @@ impl<T: Pod + Debug> Debug for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.lock.try_acquire_free() {
             Some(held) => {
-                let value = self.value.get();
+                let value = self.load();
                 drop(held);
                 write!(f, "<Value({value:?}, {:?})>", self.lock)
             }

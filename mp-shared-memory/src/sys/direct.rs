@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU8;
 
 use bytemuck::Pod;
 
+use crate::guarded::Guarded;
 use crate::raw::{RawArray, RawValue};
 use crate::shared_memory::SharedMemory;
 
@@ -73,6 +74,13 @@ impl<T: Pod> RawArray<T> {
     pub unsafe fn as_mut_slice(&self) -> &mut [T] {
         // SAFETY: valid as the file's head says; the caller excludes everybody else.
         unsafe { std::slice::from_raw_parts_mut(self.as_ptr(), self.len()) }
+    }
+}
+
+impl<T: Pod> Guarded<T> {
+    /// Where the first value lies in this process; see [`RawValue::as_ptr`].
+    pub fn as_ptr(&self) -> *mut T {
+        pointer(self.values()).cast()
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Control {
     pub(crate) nonce: AtomicU64,
     /// 1 once the session keeps a descriptor of it.
     pub(crate) is_registered: AtomicU32,
+    /// The kind of what is in the memory.
+    pub(crate) kind: AtomicU32,
 }
 
 /// What an arena begins with, and the version of this layout.

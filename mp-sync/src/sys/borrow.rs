@@ -4,7 +4,8 @@
 //!
 //! A [`Borrowed`] is made under a lock that no other process or thread can take or release while its guard
 //! lives (only leaked locks can be released without their guard), and one thread makes no second for the
-//! same memory: each memory is noted while it is borrowed. So the reference is exclusive. Its type is
+//! same memory: each memory is noted while it is borrowed. [`Guarded`] memory belongs to one lock, which a handle
+//! made of other parts does not get by, and is reached in no other way. So the reference is exclusive. Its type is
 //! `Pod`: whatever a process that was killed has left is a value.
 #![expect(unsafe_code, reason = "shared memory is seen as plain values under its lock")]
 
@@ -13,13 +14,11 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use bytemuck::Pod;
-use mp_shared_memory::{RawArray, RawValue};
-
-use crate::any_lock::AnyLock;
+use mp_shared_memory::{Guarded, ObjectId};
 
 thread_local! {
-    /// The addresses of what this thread has borrowed, and of the lock of each.
-    static BORROWED: RefCell<Vec<(usize, usize)>> = const { RefCell::new(Vec::new()) };
+    /// What this thread has borrowed, and under which lock.
+    static BORROWED: RefCell<Vec<(ObjectId, ObjectId)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// An exclusive view of values in shared memory, for as long as the lock is held.
@@ -27,37 +26,29 @@ thread_local! {
 pub(crate) struct Borrowed<'a, T> {
     first: *mut T,
     len: usize,
+    id: ObjectId,
     /// Bound to the lock, and to the thread that noted it.
     _bound: PhantomData<&'a mut T>,
 }
 
-/// The value as `&mut`, while the caller holds `lock`; `None` if this thread has borrowed it already.
-pub(crate) fn value<'a, T: Pod>(value: &'a RawValue<T>, lock: &AnyLock) -> Option<Borrowed<'a, T>> {
-    borrow(value.as_ptr(), 1, lock)
-}
-
-/// The elements as `&mut`, while the caller holds `lock`; `None` if this thread has borrowed them
-/// already.
-pub(crate) fn array<'a, T: Pod>(array: &'a RawArray<T>, lock: &AnyLock) -> Option<Borrowed<'a, T>> {
-    borrow(array.as_ptr(), array.len(), lock)
-}
-
-fn borrow<'a, T: Pod>(first: *mut T, len: usize, lock: &AnyLock) -> Option<Borrowed<'a, T>> {
-    if is_borrowed(first) {
+/// The values as `&mut`, while the caller holds the lock that they belong to; `None` if this thread has
+/// borrowed them already.
+pub(crate) fn borrow<T: Pod>(values: &Guarded<T>) -> Option<Borrowed<'_, T>> {
+    let id = values.id();
+    if is_borrowed(id) {
         return None;
     }
-    BORROWED.with_borrow_mut(|borrowed| borrowed.push((first.addr(), lock.address())));
-    Some(Borrowed { first, len, _bound: PhantomData })
+    BORROWED.with_borrow_mut(|borrowed| borrowed.push((id, values.lock())));
+    Some(Borrowed { first: values.as_ptr(), len: values.len(), id, _bound: PhantomData })
 }
 
-/// Whether this thread has borrowed the memory at `first`.
-pub(crate) fn is_borrowed<T>(first: *const T) -> bool {
-    BORROWED.with_borrow(|borrowed| borrowed.iter().any(|(address, _)| *address == first.addr()))
+/// Whether this thread has borrowed these values.
+pub(crate) fn is_borrowed(id: ObjectId) -> bool {
+    BORROWED.with_borrow(|borrowed| borrowed.iter().any(|(other, _)| *other == id))
 }
 
-/// Whether this thread has borrowed anything under the lock at this address: then it must not give it
-/// up for a wait.
-pub(crate) fn is_borrowed_under(lock: usize) -> bool {
+/// Whether this thread has borrowed anything under this lock: then it must not give it up for a wait.
+pub(crate) fn is_borrowed_under(lock: ObjectId) -> bool {
     BORROWED.with_borrow(|borrowed| borrowed.iter().any(|(_, other)| *other == lock))
 }
 
@@ -79,7 +70,6 @@ impl<T: Pod> DerefMut for Borrowed<'_, T> {
 
 impl<T> Drop for Borrowed<'_, T> {
     fn drop(&mut self) {
-        let address = self.first.addr();
-        BORROWED.with_borrow_mut(|borrowed| borrowed.retain(|(other, _)| *other != address));
+        BORROWED.with_borrow_mut(|borrowed| borrowed.retain(|(other, _)| *other != self.id));
     }
 }
