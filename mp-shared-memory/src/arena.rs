@@ -105,7 +105,9 @@ impl Arena {
         // Read once: what is checked here is what counts from now on.
         let payload_len = header.payload_len.load(Ordering::Relaxed) as usize;
         let blocks = header.blocks.load(Ordering::Relaxed);
+        // Each block has a byte of its own to lock, behind those of the members.
         let fits = payload_len.is_multiple_of(64)
+            && blocks < u32::MAX - number(MEMBERS)
             && (blocks as usize)
                 .checked_mul(block_len(payload_len))
                 .is_some_and(|blocks| blocks == len - BLOCKS_AT);

@@ -70,12 +70,9 @@ impl<T: Pod> Guarded<T> {
 
     fn of(bytes: Bytes<GUARDED>) -> Result<Guarded<T>, Error> {
         const { assert!(align_of::<T>() <= MAX_ALIGN, "shared memory is aligned to 64 bytes") };
+        const { assert!(size_of::<T>() > 0, "a value without bytes cannot be shared") };
         let len = bytes.get().len().checked_sub(VALUES_AT);
-        let fits = len.is_some_and(|len| match size_of::<T>() {
-            0 => len == 0,
-            size => len.is_multiple_of(size),
-        });
-        if !fits {
+        if !len.is_some_and(|len| len.is_multiple_of(size_of::<T>())) {
             return Err(Error::foreign("its length is not that of such values"));
         }
         Ok(Guarded { bytes, values: PhantomData })
@@ -97,7 +94,7 @@ impl<T: Pod> Guarded<T> {
 
     /// The number of values.
     pub fn len(&self) -> usize {
-        self.values().len().checked_div(size_of::<T>()).unwrap_or(0)
+        self.values().len() / size_of::<T>()
     }
 
     /// Whether there are none.
@@ -127,7 +124,7 @@ impl<T: Pod> Guarded<T> {
 
     fn value(&self, index: usize) -> Option<&[AtomicU8]> {
         let start = index.checked_mul(size_of::<T>())?;
-        self.values().get(start..start.checked_add(size_of::<T>())?).filter(|_| index < self.len())
+        self.values().get(start..start.checked_add(size_of::<T>())?)
     }
 
     /// See [`Object::token`](crate::Object::token).

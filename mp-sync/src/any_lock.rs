@@ -144,6 +144,19 @@ impl AnyLock {
         }
     }
 
+    /// Whether a dead process holds it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            AnyLock::Lock(lock) => lock.is_abandoned(),
+            AnyLock::RLock(lock) => lock.is_abandoned(),
+        }
+    }
+
+    /// Whether this thread, which holds it, will still do so after one release.
+    pub(crate) fn is_nested(&self) -> bool {
+        matches!(self, AnyLock::RLock(lock) if lock.depth() > 1)
+    }
+
     /// Takes it for a look around, if nobody has it, not even the dead.
     pub(crate) fn try_acquire_free(&self) -> Option<AnyGuard<'_>> {
         match self {
@@ -175,10 +188,19 @@ impl AnyLock {
     }
 
     /// Takes the lock as often as it was held before.
-    pub(crate) fn acquire_after_wait(&self, depth: Depth) -> Result<Option<Box<Peer>>, SyncError> {
-        match self {
-            AnyLock::Lock(lock) => lock.acquire_after_wait(),
-            AnyLock::RLock(lock) => lock.acquire_after_wait(depth),
+    ///
+    /// The guard that is to hold it cannot be told that it does not, so where the system lets nobody sleep this
+    /// tries until it has it.
+    pub(crate) fn acquire_after_wait(&self, depth: Depth) -> Option<Box<Peer>> {
+        loop {
+            let taken = match self {
+                AnyLock::Lock(lock) => lock.acquire_after_wait(),
+                AnyLock::RLock(lock) => lock.acquire_after_wait(depth),
+            };
+            match taken {
+                Ok(died) => return died,
+                Err(_) => std::thread::yield_now(),
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`Condition`]: waiting, under a lock, for others to change something.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt::{self, Debug};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,8 @@ use crate::sys::borrow;
 ///
 /// A waiter that was killed is passed over, and nobody waits for it; if it was killed after it was notified
 /// and before it could do anything with that, another waiter gets its notification. A holder of the lock
-/// that was killed loses it, as told for [`Lock`].
+/// that was killed loses it, as told for [`Lock`]; if nobody else wants the lock, one of the waiters takes it over
+/// and returns.
 ///
 /// # Differences from Python
 ///
@@ -63,11 +64,37 @@ pub struct ConditionGuard<'a> {
     wakes: Wakes<'a>,
 }
 
-/// Wakes those who were notified, at the latest when it is dropped.
+/// Wakes those who were notified through a guard, when that is dropped.
 #[derive(Debug)]
-struct Wakes<'a> {
-    condition: &'a Condition,
-    are_due: Cell<bool>,
+struct Wakes<'a>(&'a Condition);
+
+impl Drop for Wakes<'_> {
+    fn drop(&mut self) {
+        wake_due(|condition| condition.is_same(self.0));
+    }
+}
+
+thread_local! {
+    /// The conditions whose waiters this thread has notified and is to wake once it has given the lock up.
+    static DUE: RefCell<Vec<Condition>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Wakes the waiters of those conditions that are due; this thread has given their lock up.
+fn wake_due(concerned: impl Fn(&Condition) -> bool) {
+    // Where the thread ends and its list is gone, sleepers look for themselves.
+    let due = DUE.try_with(|due| {
+        let mut due = due.borrow_mut();
+        due.extract_if(.., |condition| concerned(condition)).collect::<Vec<_>>()
+    });
+    for Condition { state, lock } in due.unwrap_or_default() {
+        // If somebody else has the lock, a sleeper that looks around passes on what a dead one got.
+        while state.wake(&state)
+            && let Some(guard) = lock.try_acquire_free()
+        {
+            state.pass_on(&state);
+            drop(guard);
+        }
+    }
 }
 
 impl Condition {
@@ -140,7 +167,12 @@ impl Condition {
     }
 
     fn guard<'a>(&'a self, guard: AnyGuard<'a>) -> ConditionGuard<'a> {
-        ConditionGuard { guard, wakes: Wakes { condition: self, are_due: Cell::new(false) } }
+        ConditionGuard { guard, wakes: Wakes(self) }
+    }
+
+    /// Whether both are handles to the same condition.
+    pub fn is_same(&self, other: &Condition) -> bool {
+        self.state.is_same(&other.state)
     }
 
     /// How many wait and have not been notified, at this moment.
@@ -179,6 +211,9 @@ impl Debug for Condition {
 
 impl ConditionGuard<'_> {
     /// Gives the lock up, however often it is held, sleeps until notified, and holds it again as often.
+    ///
+    /// It also returns when another holder of the lock was killed and this waiter is the one that took the
+    /// lock over: then [`owner_died`](ConditionGuard::owner_died) says so, for what it had waited for may never come.
     ///
     /// # Errors
     ///
@@ -234,39 +269,59 @@ impl ConditionGuard<'_> {
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<bool, SyncError> {
-        let Condition { state, lock } = self.wakes.condition;
+        let Condition { state, lock } = self.wakes.0;
         lock.check_mine()?;
         if borrow::is_borrowed_under(lock.id()) {
             return Err(SyncError::AlreadyBorrowed);
         }
-        let full = |_| SyncError::TooManyWaiters { max: SEATS };
-        let seat = state.sit_down(state).map_err(full)?;
-        let depth = lock.release_for_wait();
-        self.wakes.now();
-        let slept = state.sleep(seat, deadline, || {
-            if let Some(guard) = lock.try_acquire_free() {
-                state.pass_on(state);
-                drop(guard);
-                state.wake(state);
+        loop {
+            let full = |_| SyncError::TooManyWaiters { max: SEATS };
+            let seat = state.sit_down(state).map_err(full)?;
+            let depth = lock.release_for_wait();
+            wake_due(|condition| condition.lock.is_same(lock));
+            let slept = state.sleep(seat, deadline, || {
+                if let Some(guard) = lock.try_acquire_free() {
+                    state.pass_on(state);
+                    drop(guard);
+                    state.wake(state);
+                }
+                lock.is_abandoned()
+            });
+            let died = lock.acquire_after_wait(depth);
+            let is_heir = died.is_some();
+            if is_heir {
+                self.guard.set_died(died);
             }
-        });
-        let died = lock.acquire_after_wait(depth)?;
-        if died.is_some() {
-            self.guard.set_died(died);
+            let is_notified = state.stand_up(seat);
+            slept?;
+            if is_notified || is_heir || has_passed(deadline) {
+                return Ok(is_notified);
+            }
+            // Its holder was dead, and another waiter has taken the lock over in the meantime.
         }
-        let is_notified = state.stand_up(seat);
-        slept?;
-        Ok(is_notified)
     }
 
     /// Notifies the `count` who have waited the longest, or as many as there are. They go on once the
     /// lock is free.
     pub fn notify(&self, count: usize) {
-        let Condition { state, lock } = self.wakes.condition;
+        let condition = self.wakes.0;
+        let Condition { state, lock } = condition;
         // Only a lock that was released from under this guard is not held here.
-        if lock.check_mine().is_ok() {
-            state.notify(state, count);
-            self.wakes.are_due.set(true);
+        if lock.check_mine().is_err() {
+            return;
+        }
+        state.notify(state, count);
+        if lock.is_nested() {
+            // Who knows when the outermost guard is dropped: those who wake have to wait for it.
+            while state.wake(state) {
+                state.pass_on(state);
+            }
+        } else {
+            DUE.with_borrow_mut(|due| {
+                if !due.iter().any(|other| other.is_same(condition)) {
+                    due.push(condition.clone());
+                }
+            });
         }
     }
 
@@ -279,27 +334,5 @@ impl ConditionGuard<'_> {
     /// last wait.
     pub fn owner_died(&self) -> Option<&Peer> {
         self.guard.owner_died()
-    }
-}
-
-impl Wakes<'_> {
-    fn now(&self) {
-        if !self.are_due.take() {
-            return;
-        }
-        let Condition { state, lock } = self.condition;
-        // If somebody else has the lock, a sleeper that looks around passes it on.
-        while state.wake(state)
-            && let Some(guard) = lock.try_acquire_free()
-        {
-            state.pass_on(state);
-            drop(guard);
-        }
-    }
-}
-
-impl Drop for Wakes<'_> {
-    fn drop(&mut self) {
-        self.now();
     }
 }

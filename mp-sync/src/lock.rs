@@ -176,6 +176,11 @@ impl Lock {
         self.0.word.release();
     }
 
+    /// Whether a dead process holds it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.word.owner().is_some_and(|owner| !self.0.is_alive(owner))
+    }
+
     /// Takes it for a look around, if nobody has it, not even the dead: their end is for others to tell.
     pub(crate) fn try_acquire_free(&self) -> Option<LockGuard<'_>> {
         self.0.word.try_acquire_free(&self.0).then(|| self.guard(Got::Clean))

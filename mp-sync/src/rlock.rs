@@ -166,6 +166,16 @@ impl RLock {
         self.0.release_all()
     }
 
+    /// Whether a dead process holds it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.lock.owner().is_some_and(|owner| !self.0.is_alive(owner))
+    }
+
+    /// How often its holder holds it.
+    pub(crate) fn depth(&self) -> u32 {
+        self.0.holder().1
+    }
+
     /// Takes it for a look around, if nobody has it, not even the dead: their end is for others to tell.
     pub(crate) fn try_acquire_free(&self) -> Option<RLockGuard<'_>> {
         self.0.try_acquire_free(&self.0).then(|| self.guard(Got::Clean))

@@ -149,12 +149,17 @@ impl BarrierState {
             // More arrivals than parties, or seats whose owners have not looked yet.
             let full = self.phase.load(Relaxed) == ACTING;
             if let Some(seat) = inside.free_seat(peers).filter(|_| !full) {
-                let index = self.arrived.load(Relaxed) + 1;
+                let index = self.arrived.load(Relaxed).saturating_add(1);
                 self.arrived.store(index, Relaxed);
                 if index < self.parties() {
                     self.seats[seat].owner.store(peers.me().to_word(), Relaxed);
                     self.seats[seat].state.store(WAITING, Relaxed);
                     break (seat, index as usize - 1);
+                }
+                // One of those who have arrived may be dead by now, and nobody may have looked.
+                inside.break_if_a_member_died(peers);
+                if let Some(reason) = inside.broken() {
+                    return Ok(Arrival::Broken(reason));
                 }
                 if acts {
                     self.phase.store(ACTING, Relaxed);
@@ -163,9 +168,12 @@ impl BarrierState {
                 inside.end_round(PASSED);
                 return Ok(Arrival::Passed(index as usize - 1));
             }
+            inside.break_if_a_member_died(peers);
             if has_passed(deadline) {
                 inside.break_for(Reason::TimedOut);
-                return Ok(Arrival::Broken(Reason::TimedOut));
+            }
+            if let Some(reason) = inside.broken() {
+                return Ok(Arrival::Broken(reason));
             }
             let turn = self.turn.word.load(Relaxed);
             drop(inside);
@@ -250,7 +258,11 @@ impl BarrierState {
                 Some(Got::Clean) => return Ok(Inside(self)),
                 Some(Got::From(dead)) => {
                     let inside = Inside(self);
-                    inside.break_for(Reason::Died(Some(dead)));
+                    // It may have died while it broke the barrier, before it had told everybody.
+                    match self.broken.load(Relaxed) {
+                        0 => inside.break_for(Reason::Died(Some(dead))),
+                        outcome => inside.end_round(outcome),
+                    }
                     return Ok(inside);
                 }
                 None => {}

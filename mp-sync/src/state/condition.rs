@@ -81,11 +81,11 @@ impl ConditionState {
             }
         };
         if index == used {
-            self.used.store(self.used.load(Relaxed) + 1, Relaxed);
+            self.used.store(self.used.load(Relaxed).saturating_add(1), Relaxed);
         }
         let seat = &self.seats[index];
         let order = self.next.load(Relaxed);
-        self.next.store(order + 1, Relaxed);
+        self.next.store(order.wrapping_add(1), Relaxed);
         seat.order.store(order, Relaxed);
         seat.owner.store(peers.me().to_word(), Relaxed);
         seat.state.word.store(AWAKE, Release);
@@ -94,12 +94,13 @@ impl ConditionState {
 
     /// Sleeps in the seat until it is notified, at most until `deadline`; without the lock.
     ///
-    /// `look_around` is called now and then; it is to try for the lock and [`pass_on`](Self::pass_on).
+    /// `look_around` is called now and then; it is to try for the lock and [`pass_on`](Self::pass_on), and says
+    /// whether the sleep is to end.
     pub(crate) fn sleep(
         &self,
         index: usize,
         deadline: Option<Instant>,
-        look_around: impl Fn(),
+        look_around: impl Fn() -> bool,
     ) -> io::Result<()> {
         let seat = &self.seats[index];
         let is_notified = || (seat.state.word.load(Acquire) >= NOTIFIED).then_some(());
@@ -112,8 +113,9 @@ impl ConditionState {
         while is_notified().is_none() && !has_passed(deadline) {
             if seat.state.sleep(ASLEEP, looks.next(deadline))? == crate::prim::Sleep::TimedOut
                 && !has_passed(deadline)
+                && look_around()
             {
-                look_around();
+                return Ok(());
             }
         }
         Ok(())
@@ -291,7 +293,7 @@ mod loom_models {
         while shared.items.load(Relaxed) == 0 {
             let seat = shared.condition.sit_down(&me).unwrap();
             shared.lock.release();
-            shared.condition.sleep(seat, None, || ()).unwrap();
+            shared.condition.sleep(seat, None, || false).unwrap();
             shared.lock.acquire(&me, None).unwrap();
             assert!(shared.condition.stand_up(seat), "woken without a notification");
         }

@@ -129,7 +129,7 @@ impl RLockState {
 
     /// Gives one time back, which a guard of this thread stands for.
     pub(crate) fn release_guard(&self) {
-        let depth = self.depth.load(Relaxed) - 1;
+        let depth = self.depth.load(Relaxed).saturating_sub(1);
         self.depth.store(depth, Relaxed);
         if depth == 0 {
             self.holder.store(0, Release);
@@ -139,7 +139,7 @@ impl RLockState {
 
     /// The guard's time stays taken, and may be released without it.
     pub(crate) fn leak(&self) {
-        self.leaked.store(self.leaked.load(Relaxed) + 1, Relaxed);
+        self.leaked.store(self.leaked.load(Relaxed).saturating_add(1), Relaxed);
     }
 
     /// Gives one leaked time back.

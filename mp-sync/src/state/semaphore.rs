@@ -9,7 +9,8 @@
 //! dead, and gives back what they held.
 
 use std::io;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::compiler_fence;
 use std::time::{Duration, Instant};
 
 use mp_shared_memory::MemberId;
@@ -113,7 +114,7 @@ impl SemaphoreState {
                 return Ok(false);
             }
             let turn = self.turn.word.load(Relaxed);
-            self.sleepers.store(self.sleepers.load(Relaxed) + 1, Relaxed);
+            self.sleepers.store(self.sleepers.load(Relaxed).saturating_add(1), Relaxed);
             is_asleep = true;
             drop(inside);
             let has_turned = || (self.turn.word.load(Acquire) != turn).then_some(());
@@ -152,11 +153,14 @@ impl SemaphoreState {
         let inside = self.enter_for_long(peers)?;
         let (value, bound) = (self.value.load(Relaxed), self.bound());
         let new = value.checked_add(count).filter(|new| *new <= bound);
-        let new = new.ok_or(Refused::BoundExceeded { bound })?;
         if from_guard {
-            inside.drop_record(peers, new);
+            // The permit is no longer held in any case, or it would be given back twice at the end.
+            inside.drop_record(peers, new.unwrap_or(value));
         } else {
-            self.value.store(new, Relaxed);
+            // What guards hold they give back themselves: only others can be missing.
+            let held = if bound < MAX_VALUE { inside.held() } else { 0 };
+            let new = new.filter(|new| new.checked_add(held).is_some_and(|all| all <= bound));
+            self.value.store(new.ok_or(Refused::BoundExceeded { bound })?, Relaxed);
         }
         self.turn.word.store(self.turn.word.load(Relaxed).wrapping_add(1), Release);
         let has_sleepers = self.sleepers.load(Relaxed) > 0;
@@ -208,6 +212,9 @@ impl Inside<'_> {
         plan.record.store(record, Relaxed);
         plan.index.store(u32::try_from(index).unwrap_or(u32::MAX), Relaxed);
         plan.is_pending.store(1, Release);
+        // A release keeps what is before it there; what follows must stay behind it, too. No processor reorders what
+        // a process has done before it is killed, but a compiler might.
+        compiler_fence(SeqCst);
         self.0.carry_out();
     }
 
@@ -231,7 +238,7 @@ impl Inside<'_> {
             }
         };
         let value = self.0.value.load(Relaxed);
-        self.change(value - 1, index, record(me, held + 1));
+        self.change(value.saturating_sub(1), index, record(me, held.saturating_add(1)));
         Ok(true)
     }
 
@@ -254,6 +261,12 @@ impl Inside<'_> {
                 self.change(value.min(self.0.bound()), index, 0);
             }
         }
+    }
+
+    /// How many permits guards hold, those of the dead included.
+    fn held(&self) -> u32 {
+        let parts = self.0.records.iter().filter_map(|word| parts(word.load(Relaxed)));
+        parts.fold(0, |sum, (_, held)| sum.saturating_add(held))
     }
 
     fn record_of(&self, id: MemberId) -> Option<(usize, u32)> {
@@ -344,6 +357,18 @@ mod tests {
         assert!(!s.try_acquire(&living).unwrap());
         s.release_guard(&living).unwrap();
         s.release_guard(&living).unwrap();
+        assert_eq!(s.value(), 2);
+    }
+
+    #[test]
+    fn permits_that_guards_hold_cannot_be_released_by_others() {
+        let (s, me) = (SemaphoreState::new(2, 2), Mock(1, 9));
+        assert!(s.try_acquire(&me).unwrap() && s.try_acquire(&me).unwrap());
+        assert!(matches!(s.release(&me, 1), Err(Refused::BoundExceeded { bound: 2 })));
+        s.forget(&me).unwrap();
+        s.release(&me, 1).unwrap();
+        assert!(s.release(&me, 1).is_err());
+        s.release_guard(&me).unwrap();
         assert_eq!(s.value(), 2);
     }
 
