@@ -306,6 +306,11 @@ impl Child {
         };
         *guard = None;
         drop(guard);
+        if matches!(status, Status::Signaled { .. }) {
+            // It may have made some that no root of a session knows of; what is removed is logged.
+            let _serving = Serving::enter();
+            mp_shared_memory::session::remove_abandoned_names();
+        }
         self.announce(status, evidence.decide(self.id()))
     }
 

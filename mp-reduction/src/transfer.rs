@@ -22,7 +22,7 @@ thread_local! {
 struct Outgoing {
     descriptors: Vec<OwnedFd>,
     /// Keys of the descriptors that several handles of the message share.
-    shared: Vec<(u64, usize)>,
+    shared: Vec<((u64, u64), usize)>,
 }
 
 /// No message is being made: a handle was given to another serializer, for JSON say.
@@ -80,14 +80,16 @@ pub fn attach(fd: OwnedFd) -> Result<usize, OutsideTransfer> {
     })
 }
 
-/// Attaches the descriptor that all handles with the same `key` share in this message: `make`
-/// gives it to the first of them, and `add` sees it for each, to lock a part of it for example.
+/// Attaches the descriptor that all handles to the same file share in this message: `make` gives it
+/// to the first of them, and `add` sees it for each, to lock a part of it for example.
+///
+/// `key` is the file: its device and its number there. The two closures must not attach anything themselves.
 ///
 /// # Errors
 ///
 /// [`OutsideTransfer`] if no message is being made, or what `make` and `add` say.
 pub fn attach_shared<E>(
-    key: u64,
+    key: (u64, u64),
     make: impl FnOnce() -> Result<OwnedFd, E>,
     add: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
 ) -> Result<usize, E>

@@ -26,13 +26,18 @@ use crate::sys::layout::{
 };
 use crate::sys::lock::{self, Mode, Range};
 use crate::sys::map::Map;
-use crate::sys::memfd;
+use crate::sys::memfd::{self, Identity};
 
 /// How often a lock that somebody holds for a moment is asked for.
 const TRIES: u32 = 1000;
 
 /// The arenas that this process has mapped, by the identity of their memory.
-static MAPPED: LazyLock<Mutex<HashMap<u64, Weak<Arena>>>> = LazyLock::new(Mutex::default);
+static MAPPED: Table<Weak<Arena>> = LazyLock::new(Mutex::default);
+
+/// The arenas that this process keeps for the locks it has leaked there, and how many those are.
+static PINNED: Table<(Arc<Arena>, usize)> = LazyLock::new(Mutex::default);
+
+type Table<T> = LazyLock<Mutex<HashMap<Identity, T>>>;
 
 /// Which block, and how often it had been taken: a block that was freed and taken again is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,7 @@ pub(crate) struct BlockId {
 pub(crate) struct Arena {
     map: Map,
     fd: OwnedFd,
-    identity: u64,
+    identity: Identity,
     payload_len: usize,
     blocks: u32,
     me: MemberId,
@@ -92,7 +97,7 @@ impl Arena {
         Ok(arena)
     }
 
-    fn map(fd: BorrowedFd<'_>, identity: u64, len: usize) -> Result<Arena, Error> {
+    fn map(fd: BorrowedFd<'_>, identity: Identity, len: usize) -> Result<Arena, Error> {
         if len < BLOCKS_AT {
             return Err(Error::foreign("it is too short"));
         }
@@ -166,6 +171,23 @@ impl Arena {
         self.me
     }
 
+    /// Stays a member, whatever handles this process drops, until it is unpinned as often.
+    pub(crate) fn pin(self: &Arc<Arena>) {
+        let mut pinned = PINNED.lock();
+        pinned.entry(self.identity).or_insert_with(|| (Arc::clone(self), 0)).1 += 1;
+    }
+
+    pub(crate) fn unpin(&self) {
+        let mut pinned = PINNED.lock();
+        if let Some((_, count)) = pinned.get_mut(&self.identity) {
+            *count -= 1;
+            if *count == 0 {
+                // Not the last reference: the caller has one.
+                pinned.remove(&self.identity);
+            }
+        }
+    }
+
     /// Whether a process that this arena knew still lives and uses it.
     pub(crate) fn is_alive(&self, id: MemberId) -> bool {
         if id == self.me {
@@ -194,7 +216,7 @@ impl Arena {
         self.fd.as_fd()
     }
 
-    pub(crate) fn identity(&self) -> u64 {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
@@ -453,7 +475,7 @@ mod tests {
     /// A second member of an arena, as another process would be: with a description of its own.
     fn stranger(arena: &Arena) -> Arena {
         let len = memfd::sealed_len(arena.fd()).unwrap().unwrap();
-        let stranger = Arena::map(arena.fd(), u64::MAX, usize::try_from(len).unwrap()).unwrap();
+        let stranger = Arena::map(arena.fd(), (0, 0), usize::try_from(len).unwrap()).unwrap();
         assert_ne!(stranger.me(), arena.me());
         stranger
     }

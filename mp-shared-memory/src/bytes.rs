@@ -125,7 +125,7 @@ impl<const KIND: Kind> Serialize for Bytes<KIND> {
                 Ok(BytesWire::Segment(wire, attachment))
             }),
         };
-        wire.map_err(S::Error::custom)?.serialize(serializer)
+        wire.map_err(|error| S::Error::custom(error.in_full()))?.serialize(serializer)
     }
 }
 
@@ -143,6 +143,6 @@ impl<'de, const KIND: Kind> Deserialize<'de> for Bytes<KIND> {
                 })
             }
         };
-        bytes.map_err(D::Error::custom)
+        bytes.map_err(|error| D::Error::custom(error.in_full()))
     }
 }

@@ -172,7 +172,8 @@ impl<T> Serialize for Guarded<T> {
 
 impl<'de, T: Pod> Deserialize<'de> for Guarded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Guarded<T>, D::Error> {
-        Guarded::of(Bytes::deserialize(deserializer)?).map_err(D::Error::custom)
+        Guarded::of(Bytes::deserialize(deserializer)?)
+            .map_err(|error| D::Error::custom(error.in_full()))
     }
 }
 

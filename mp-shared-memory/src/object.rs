@@ -192,9 +192,15 @@ impl<T: ShmLayout> Object<T> {
         self.hold().arena.process(id)
     }
 
-    /// Keeps this process alive in the eyes of others until it ends, whatever handles it drops.
+    /// Keeps this process alive in the eyes of others, whatever handles it drops, until it ends or
+    /// [unpins](Object::unpin) as often.
     pub fn pin(&self) {
-        std::mem::forget(Arc::clone(&self.hold().arena));
+        self.hold().arena.pin();
+    }
+
+    /// Takes a [`pin`](Object::pin) of this process back, if there is one.
+    pub fn unpin(&self) {
+        self.hold().arena.unpin();
     }
 
     /// What tells the object from all others.
@@ -251,7 +257,10 @@ impl<T: ShmLayout> Debug for Object<T> {
 
 impl<T: ShmLayout> Serialize for Object<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.hold().to_wire().map_err(S::Error::custom)?.serialize(serializer)
+        self.hold()
+            .to_wire()
+            .map_err(|error| S::Error::custom(error.in_full()))?
+            .serialize(serializer)
     }
 }
 
@@ -259,6 +268,6 @@ impl<'de, T: ShmLayout> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
         let hold = Hold::from_wire(&wire, T::KIND, Some(size_of::<T>()));
-        hold.map(Object::of).map_err(D::Error::custom)
+        hold.map(Object::of).map_err(|error| D::Error::custom(error.in_full()))
     }
 }

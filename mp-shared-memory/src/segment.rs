@@ -15,17 +15,18 @@ use parking_lot::Mutex;
 use crate::error::SharedMemoryError as Error;
 use crate::sys::lock::{self, Mode, Range};
 use crate::sys::map::Map;
-use crate::sys::{memfd, space};
+use crate::sys::memfd::{self, Identity};
+use crate::sys::space;
 
 const IN_USE: Range = Range::byte(0);
 
-static MAPPED: LazyLock<Mutex<HashMap<u64, Weak<Segment>>>> = LazyLock::new(Mutex::default);
+static MAPPED: LazyLock<Mutex<HashMap<Identity, Weak<Segment>>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug)]
 pub(crate) struct Segment {
     map: Map,
     fd: OwnedFd,
-    identity: u64,
+    identity: Identity,
     len: usize,
 }
 
@@ -81,7 +82,7 @@ impl Segment {
         self.fd.as_fd()
     }
 
-    pub(crate) fn identity(&self) -> u64 {
+    pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 

@@ -19,6 +19,7 @@ use interprocess::local_socket::traits::Stream as _;
 use interprocess::local_socket::{GenericNamespaced, Name, ToNsName};
 use interprocess::os::unix::uds_local_socket::Stream;
 use mp_reduction::wire::{self, Frame, FrameReader};
+use rustix::io::Errno;
 
 use crate::error::SharedMemoryError as Error;
 use crate::sys::{memfd, peer};
@@ -59,6 +60,12 @@ pub fn to_inherit() -> Option<String> {
     SESSION.get().map(|name| token::write_session(*name))
 }
 
+/// Removes the names of shared memory whose makers were killed; to be called by whoever sees that a process
+/// was. The root of a session does so for the makers in it that it knows.
+pub fn remove_abandoned_names() {
+    crate::named::abandoned::remove();
+}
+
 /// Puts this process, which has just started, into the session of its parent.
 pub fn inherit(session: &str) {
     if let Some(name) = token::read_session(session) {
@@ -73,12 +80,14 @@ pub(crate) fn register(
     nonce: u64,
     fd: BorrowedFd<'_>,
 ) -> Result<(), Error> {
-    if is_registered.load(Ordering::Acquire) == 0 {
-        // The root must not share our description: our locks would outlive us.
-        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
-        request(session, kind::REGISTER, nonce, Some(fd.as_fd()))?;
-        is_registered.store(1, Ordering::Release);
+    if is_registered.load(Ordering::Acquire) != 0 {
+        // Nobody can use a token when the root is gone.
+        return connect(session).map(drop).map_err(unreachable);
     }
+    // The root must not share our description: our locks would outlive us.
+    let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+    request(session, kind::REGISTER, nonce, Some(fd.as_fd()))?;
+    is_registered.store(1, Ordering::Release);
     Ok(())
 }
 
@@ -103,6 +112,11 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn unreachable(source: io::Error) -> Error {
+    // At a limit of its own a process says nothing of the root.
+    let full = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    if full.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) {
+        return Error::system("connect to the session")(source);
+    }
     Error::SessionUnreachable { source: Arc::new(source) }
 }
 

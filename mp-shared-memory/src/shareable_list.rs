@@ -399,7 +399,8 @@ impl Serialize for ShareableList {
 
 impl<'de> Deserialize<'de> for ShareableList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ShareableList, D::Error> {
-        ShareableList::of(SharedMemory::deserialize(deserializer)?).map_err(D::Error::custom)
+        ShareableList::of(SharedMemory::deserialize(deserializer)?)
+            .map_err(|error| D::Error::custom(error.in_full()))
     }
 }
 

@@ -308,11 +308,12 @@ impl<'de> Deserialize<'de> for SharedMemory {
         let place = match Wire::deserialize(deserializer)? {
             Wire::Anonymous(bytes) => Place::Anonymous(bytes),
             Wire::Named(name, identity) => {
-                let named = Named::open_as(&name, Some(identity)).map_err(D::Error::custom)?;
+                let named = Named::open_as(&name, Some(identity))
+                    .map_err(|error| D::Error::custom(error.in_full()))?;
                 Place::Named(Arc::new(named))
             }
         };
-        SharedMemory::of(place).map_err(D::Error::custom)
+        SharedMemory::of(place).map_err(|error| D::Error::custom(error.in_full()))
     }
 }
 

@@ -275,3 +275,23 @@ fn a_maker_killed_while_it_makes_leaves_nothing() {
         !names().iter().any(|path| path.to_string_lossy().contains(&prefix))
     }));
 }
+
+#[test]
+fn sh_13_the_name_of_a_killed_child_is_gone_though_its_parent_uses_no_shared_memory() {
+    fn makes(name: String, ready: DupFd) -> mp::Result<()> {
+        let _block = SharedMemory::create_named(&name, 4096)?;
+        hold_still(ready)
+    }
+    fn parent(name: String) -> mp::Result<()> {
+        let maker = start_and_wait(|ready| daemon(makes, (name.clone(), ready)));
+        let file = PathBuf::from("/dev/shm").join(&name);
+        mp::ensure!(file.exists());
+        kill_9(&maker); // whose end is announced once its name is gone
+        mp::ensure!(!file.exists() && session::to_inherit().is_none());
+        Ok(())
+    }
+    for round in 0..20 {
+        let name = format!("mp-test-orphan-{}-{round}", std::process::id());
+        mp::Process::start(parent, (name,)).unwrap().into_result().unwrap();
+    }
+}

@@ -125,7 +125,12 @@ impl Lock {
     ///
     /// [`SyncError::NotHeld`] if it is free, [`SyncError::Guarded`] if its guard will release it.
     pub fn release(&self) -> Result<(), SyncError> {
+        let owner = self.0.word.owner();
         if self.0.word.release_leaked() {
+            // The pin is that of the process which leaked.
+            if owner == Some(self.0.me()) {
+                self.0.unpin();
+            }
             return Ok(());
         }
         Err(if self.is_locked() { SyncError::Guarded } else { SyncError::NotHeld })

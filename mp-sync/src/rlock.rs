@@ -121,7 +121,9 @@ impl RLock {
         self.0.release_leaked(&self.0).map_err(|refused| match refused {
             Refused::NotOwner => self.not_owner(),
             Refused::Guarded => SyncError::Guarded,
-        })
+        })?;
+        self.0.unpin();
+        Ok(())
     }
 
     /// Whether both are handles to the same lock.

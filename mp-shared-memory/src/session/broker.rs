@@ -24,7 +24,7 @@ use crate::sys::lock::{self, Range};
 use crate::sys::peer;
 
 /// How long a client has for its request.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+const REQUEST_LIMIT: Duration = Duration::from_secs(1);
 /// How often it is looked for memory that nobody uses any more, while there is any at all.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nobody is accepted after the system had no descriptor for it.

@@ -45,9 +45,12 @@ pub(crate) fn sealed_len(fd: impl AsFd) -> io::Result<Option<u64>> {
     }
 }
 
-/// What tells this memory from all other memory that exists now.
-pub(crate) fn identity(fd: impl AsFd) -> io::Result<u64> {
-    Ok(rustix::fs::fstat(fd)?.st_ino)
+/// What tells this memory from all other memory, and all files, that exist now: device and number.
+pub(crate) type Identity = (u64, u64);
+
+pub(crate) fn identity(fd: impl AsFd) -> io::Result<Identity> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// Eight bytes that nobody can guess.

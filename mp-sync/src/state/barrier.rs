@@ -438,6 +438,22 @@ mod tests {
     }
 
     #[test]
+    fn breaking_it_is_finished_for_who_was_killed_in_the_middle() {
+        let barrier = BarrierState::new(2);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| barrier.arrive(&Mock(1, 5), &new_handle(), None, false));
+            while barrier.waiting() == 0 {
+                std::thread::yield_now();
+            }
+            // Process 7 has broken it, has told nobody yet, and is killed there.
+            barrier.lock.acquire(&Mock(7, 9), None).unwrap();
+            barrier.broken.store(Reason::Aborted.to_word(), Relaxed);
+            let arrival = waiter.join().unwrap();
+            assert!(matches!(arrival, Ok(Arrival::Broken(Reason::Aborted))), "{arrival:?}");
+        });
+    }
+
+    #[test]
     fn the_last_one_acts_before_the_others_go() {
         let (barrier, me) = (BarrierState::new(1), Mock(1, 9));
         let Ok(Arrival::Act(index)) = barrier.arrive(&me, &new_handle(), None, true) else {
