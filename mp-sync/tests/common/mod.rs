@@ -8,7 +8,7 @@ pub(crate) mod storm;
 use std::any::type_name;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use mp::{
@@ -17,6 +17,7 @@ use mp::{
 };
 use mp_testing::system::{ends_within, is_asleep, signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,17 @@ macro_rules! tuples {
 
 tuples!(A B; A B C; A B C D);
 
+/// For a role that makes its own.
+impl Handles for () {
+    fn tokens(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn open<'a>(_: &mut impl Iterator<Item = &'a str>) -> mp::Result<()> {
+        Ok(())
+    }
+}
+
 fn from_text<H: Handles>(text: &str) -> mp::Result<H> {
     H::open(&mut text.split(' '))
 }
@@ -151,6 +163,8 @@ pub(crate) struct Peer {
     running: Running,
     input: BufReader<PipeReader>,
     output: PipeWriter,
+    /// What it said last, if that was not heard yet.
+    said: Option<String>,
 }
 
 impl Peer {
@@ -160,36 +174,42 @@ impl Peer {
         H: Handles,
         F: Fn(H, &mut Link) -> mp::Result<()> + Copy + 'static,
     {
+        let sent = match way {
+            Way::Program => return Peer::start_program(role, &handles.tokens().join(" ")),
+            Way::Argument => Sent::Handles(handles.clone()),
+            Way::Token => Sent::Tokens(handles.tokens().join(" ")),
+        };
+        let play = move |sent: Sent<H>, input: DupFd, output: DupFd| {
+            let handles = match sent {
+                Sent::Handles(handles) => handles,
+                Sent::Tokens(text) => from_text(&text)?,
+            };
+            role(handles, &mut Link::over(input, output))
+        };
+        Peer::over_pipes(|input, output| {
+            Running::Process(mp::Process::start(play, (sent, input.into(), output.into())).unwrap())
+        })
+    }
+
+    /// Starts a program of its own that runs `role` with the handles that the tokens stand for.
+    pub(crate) fn start_program<H, F>(_: F, tokens: &str) -> Peer
+    where
+        H: Handles,
+        F: Fn(H, &mut Link) -> mp::Result<()> + Copy + 'static,
+    {
+        Peer::over_pipes(|input, output| {
+            let mut program = Command::new(std::env::current_exe().unwrap());
+            program.args(["--exact", "another_program", "--ignored", "--nocapture"]);
+            program.env("MP_ROLE", type_name::<F>()).env("MP_TOKENS", tokens);
+            Running::Program(program.stdin(input).stdout(output).spawn().unwrap())
+        })
+    }
+
+    fn over_pipes(start: impl FnOnce(PipeReader, PipeWriter) -> Running) -> Peer {
         let (input, their_output) = std::io::pipe().unwrap();
         let (their_input, output) = std::io::pipe().unwrap();
-        let running = match way {
-            Way::Program => Running::Program(
-                Command::new(std::env::current_exe().unwrap())
-                    .args(["--exact", "another_program", "--ignored", "--nocapture"])
-                    .env("MP_ROLE", type_name::<F>())
-                    .env("MP_TOKENS", handles.tokens().join(" "))
-                    .stdin(their_input)
-                    .stdout(their_output)
-                    .spawn()
-                    .unwrap(),
-            ),
-            Way::Argument | Way::Token => {
-                let sent = match way {
-                    Way::Argument => Sent::Handles(handles.clone()),
-                    _ => Sent::Tokens(handles.tokens().join(" ")),
-                };
-                let play = move |sent: Sent<H>, input: DupFd, output: DupFd| {
-                    let handles = match sent {
-                        Sent::Handles(handles) => handles,
-                        Sent::Tokens(text) => from_text(&text)?,
-                    };
-                    role(handles, &mut Link::over(input, output))
-                };
-                let arguments = (sent, their_input.into(), their_output.into());
-                Running::Process(mp::Process::start(play, arguments).unwrap())
-            }
-        };
-        Peer { running, input: BufReader::new(input), output }
+        let running = start(their_input, their_output);
+        Peer { running, input: BufReader::new(input), output, said: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -199,24 +219,36 @@ impl Peer {
         }
     }
 
-    /// What the role says next.
-    pub(crate) fn hear(&mut self) -> String {
-        let deadline = Instant::now() + LONG;
-        loop {
+    /// Whether the role has said something that was not heard yet.
+    pub(crate) fn has_spoken(&mut self) -> bool {
+        self.speaks_within(Duration::ZERO)
+    }
+
+    /// Waits until the role has said something.
+    fn speaks_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.said.is_none() {
             if self.input.buffer().is_empty() {
                 let mut fds = [PollFd::new(self.input.get_ref(), PollFlags::IN)];
                 let left = deadline.saturating_duration_since(Instant::now());
-                let ready = poll(&mut fds, Some(&Timespec::try_from(left).unwrap())).unwrap();
-                assert!(ready == 1, "the other process says nothing");
+                let left = Timespec::try_from(left).unwrap();
+                if retry_on_intr(|| poll(&mut fds, Some(&left))).unwrap() == 0 {
+                    return false;
+                }
             }
             let mut line = String::new();
             if self.input.read_line(&mut line).unwrap() == 0 {
                 panic!("the other process ended: {:?}", self.outcome());
             }
-            if let Some(said) = line.trim().strip_prefix('@') {
-                return said.to_owned();
-            }
+            self.said = line.trim().strip_prefix('@').map(ToOwned::to_owned);
         }
+        true
+    }
+
+    /// What the role says next.
+    pub(crate) fn hear(&mut self) -> String {
+        assert!(self.speaks_within(LONG), "the other process says nothing");
+        self.said.take().unwrap()
     }
 
     pub(crate) fn expect(&mut self, text: &str) {
@@ -255,16 +287,18 @@ impl Peer {
 
     /// Kills it, and sees that this is what ended it.
     pub(crate) fn kill_9(mut self) -> u32 {
-        let pid = self.pid();
-        signal(pid, Signal::KILL);
         match &mut self.running {
             Running::Process(process) => {
+                process.kill();
                 process.join().unwrap_err();
                 assert_eq!(process.exitcode(), Some(-9));
             }
-            Running::Program(program) => assert_eq!(program.wait().unwrap().signal(), Some(9)),
+            Running::Program(program) => {
+                program.kill().unwrap();
+                assert_eq!(program.wait().unwrap().signal(), Some(9));
+            }
         }
-        pid
+        self.pid()
     }
 }
 
@@ -281,10 +315,13 @@ impl Drop for Peer {
     }
 }
 
+/// Plays a role with the handles that tokens stand for.
+type Play = dyn Fn(&str, &mut Link) -> mp::Result<()>;
+
 /// A role by its name, for a program that was started by other means.
 pub(crate) struct Role {
     name: &'static str,
-    play: Box<dyn Fn(&str, &mut Link) -> mp::Result<()>>,
+    play: Box<Play>,
 }
 
 impl Role {
@@ -320,6 +357,16 @@ macro_rules! roles {
             common::play(&[$(common::Role::of($role)),*]);
         }
     };
+}
+
+/// Waits until one of them says something; its position.
+pub(crate) fn first_to_speak(peers: &mut [Peer]) -> usize {
+    let mut found = None;
+    assert!(comes_true(|| {
+        found = peers.iter_mut().position(Peer::has_spoken);
+        found.is_some()
+    }));
+    found.unwrap()
 }
 
 /// Asks until the answer is yes; nothing announces what it is asked for.

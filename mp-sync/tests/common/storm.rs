@@ -1,0 +1,317 @@
+//! Storms: a crew of processes under load, of whom one after the other is killed at a random instant and
+//! replaced.
+
+use std::fs::File;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mp::RawArray;
+use mp_testing::system::{is_asleep, is_stopped, signal};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
+
+use super::comes_true;
+
+/// The time within which survivors go on after a death, if the system lets them run.
+pub(crate) const LIMIT: Duration = Duration::from_millis(200);
+/// What is allowed beyond that, because a crew has more processes than there are processors.
+pub(crate) const MARGIN: Duration = Duration::from_millis(100);
+
+/// Random numbers that a seed repeats.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    /// Prints the seed; `MP_STORM_SEED` gives one.
+    pub(crate) fn of_this_storm() -> Dice {
+        let given = std::env::var("MP_STORM_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = given.unwrap_or_else(|| u64::from(now.subsec_nanos()) ^ now.as_secs() << 20);
+        eprintln!("MP_STORM_SEED={seed}");
+        Dice(seed)
+    }
+
+    pub(crate) fn with_seed(seed: u64) -> Dice {
+        Dice(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap()
+    }
+
+    /// A time shorter than `limit`, slept or computed away.
+    pub(crate) fn pass_less_than(&mut self, limit: Duration) {
+        let time = Duration::from_nanos(self.below(limit.as_nanos().try_into().unwrap()));
+        if time > Duration::from_micros(500) {
+            return std::thread::sleep(time);
+        }
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// How many kills a storm has: `usual`, or what `MP_STORM` says.
+pub(crate) fn kills(usual: usize) -> usize {
+    std::env::var("MP_STORM").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
+}
+
+/// Where one of the crew is, as it says itself.
+pub(crate) const OUT: u64 = 0;
+pub(crate) const ENTERING: u64 = 1;
+pub(crate) const INSIDE: u64 = 2;
+pub(crate) const LEAVING: u64 = 3;
+
+/// The words of each place on the board.
+const PHASE: usize = 0;
+const ROUNDS: usize = 1;
+const IS_BORN: usize = 2;
+const WORDS: usize = 3;
+
+/// Where the crew tells what it does. Each place is written by its process alone.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Board(RawArray<u64>);
+
+impl Board {
+    fn new(places: usize) -> Board {
+        // The last word tells everybody to end.
+        Board(RawArray::zeroed(places * WORDS + 1).unwrap())
+    }
+
+    fn get(&self, place: usize, word: usize) -> u64 {
+        self.0.get(place * WORDS + word).unwrap()
+    }
+
+    fn set(&self, place: usize, word: usize, value: u64) {
+        self.0.set(place * WORDS + word, value).unwrap();
+    }
+
+    pub(crate) fn phase(&self, place: usize) -> u64 {
+        self.get(place, PHASE)
+    }
+
+    pub(crate) fn set_phase(&self, place: usize, phase: u64) {
+        self.set(place, PHASE, phase);
+    }
+
+    /// How often this place has come round, in all of its lives.
+    pub(crate) fn rounds(&self, place: usize) -> u64 {
+        self.get(place, ROUNDS)
+    }
+
+    pub(crate) fn count_round(&self, place: usize) {
+        self.set(place, ROUNDS, self.rounds(place) + 1);
+        self.set(place, IS_BORN, 1);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.get(self.0.len() - 1).unwrap() != 0
+    }
+}
+
+/// The processes under load; each is started with its place on the board.
+pub(crate) struct Crew<'a> {
+    pub(crate) board: Board,
+    members: Vec<mp::Process<()>>,
+    start: Box<dyn Fn(Board, usize) -> mp::Process<()> + 'a>,
+    /// The longest time from a kill until a survivor had come round.
+    longest: Duration,
+    /// The same without the time that it, or another, waited for a processor.
+    longest_net: Duration,
+    _turn: File,
+}
+
+/// Waits until no other storm is on: two of them on few processors would measure each other.
+fn take_turn() -> File {
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/storm");
+    let file = File::options().create(true).append(true).open(path).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
+}
+
+impl<'a> Crew<'a> {
+    pub(crate) fn start(
+        places: usize,
+        start: impl Fn(Board, usize) -> mp::Process<()> + 'a,
+    ) -> Crew<'a> {
+        let turn = take_turn();
+        let board = Board::new(places);
+        let members = (0..places).map(|place| start(board.clone(), place)).collect();
+        let (longest, longest_net) = (Duration::ZERO, Duration::ZERO);
+        let start = Box::new(start);
+        let crew = Crew { board, members, start, longest, longest_net, _turn: turn };
+        assert!(comes_true(|| (0..places).all(|place| crew.is_born(place))), "nobody comes round");
+        crew
+    }
+
+    pub(crate) fn is_born(&self, place: usize) -> bool {
+        self.board.get(place, IS_BORN) != 0
+    }
+
+    /// All but one who have come round at least once since they were started.
+    fn born_without(&self, place: usize) -> Vec<usize> {
+        (0..self.len()).filter(|&other| other != place && self.is_born(other)).collect()
+    }
+
+    /// Chooses somebody to be killed, who may have just been started, while at least two others work.
+    pub(crate) fn choose(&self, dice: &mut Dice) -> usize {
+        let victim = dice.index(self.len());
+        assert!(
+            comes_true(|| self.born_without(victim).len() >= 2),
+            "the others do not come round"
+        );
+        victim
+    }
+
+    /// Whether everybody is where `phase` says, and asleep.
+    pub(crate) fn all_sleep_in(&self, phase: u64) -> bool {
+        (0..self.len()).all(|place| {
+            self.board.phase(place) == phase && is_asleep(self.pid(place), self.pid(place))
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn pid(&self, place: usize) -> u32 {
+        self.members[place].pid()
+    }
+
+    /// Stops a member wherever it is; it may be looked at then.
+    pub(crate) fn stop(&self, place: usize) {
+        signal(self.pid(place), Signal::STOP);
+        assert!(comes_true(|| is_stopped(self.pid(place))), "it does not stop");
+    }
+
+    /// Kills a member, and waits until it has ended.
+    pub(crate) fn kill(&mut self, place: usize) -> Killed {
+        let queued = (0..self.len()).map(|place| self.queued(place)).collect();
+        let at = Instant::now();
+        self.members[place].kill();
+        self.members[place].join().expect_err("it was killed");
+        assert_eq!(self.members[place].exitcode(), Some(-9));
+        Killed { place, at, rounds: self.all_rounds(), queued }
+    }
+
+    /// How long a member has waited for a processor, in all; nothing where the system does not tell.
+    fn queued(&self, place: usize) -> Duration {
+        let told = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid(place)));
+        let told = told.unwrap_or_default();
+        let nanos = told.split(' ').nth(1).and_then(|nanos| nanos.parse().ok());
+        Duration::from_nanos(nanos.unwrap_or(0))
+    }
+
+    pub(crate) fn all_rounds(&self) -> Vec<u64> {
+        (0..self.len()).map(|place| self.board.rounds(place)).collect()
+    }
+
+    /// Waits until all others have come round twice, so that one whole round began after the death.
+    pub(crate) fn go_on_without(&mut self, killed: &Killed) {
+        self.come_round_without(killed, 2);
+    }
+
+    /// Waits until all others have come round so often since the death.
+    pub(crate) fn come_round_without(&mut self, killed: &Killed, times: u64) {
+        let survivors = self.born_without(killed.place);
+        assert!(!survivors.is_empty(), "there are none to be asked");
+        let came = |place: usize| self.board.rounds(place) - killed.rounds[place];
+        let mut stalls = vec![None; self.len()];
+        let go_on = || {
+            for &place in &survivors {
+                if stalls[place].is_none() && came(place) > 0 {
+                    stalls[place] = Some((killed.at.elapsed(), self.queued_since(killed, place)));
+                }
+            }
+            survivors.iter().all(|&place| came(place) >= times)
+        };
+        assert!(comes_true(go_on), "the survivors of a kill hang");
+        // A survivor may have waited for a processor itself, and for another who waited for one.
+        let others = stalls.iter().flatten().map(|(_, queued)| *queued).max().unwrap_or_default();
+        for (stall, own) in stalls.into_iter().flatten() {
+            self.note(stall, own + others);
+        }
+    }
+
+    /// Waits for what the survivors are to do after a death.
+    pub(crate) fn wait_without(&mut self, killed: &Killed, is_done: impl FnMut() -> bool) {
+        assert!(comes_true(is_done), "the survivors of a kill hang");
+        let stall = killed.at.elapsed();
+        let survivors = self.born_without(killed.place);
+        let queued = survivors.iter().map(|&place| self.queued_since(killed, place)).sum();
+        self.note(stall, queued);
+    }
+
+    /// Notes a stall, of which some time may have gone by in waiting for a processor.
+    fn note(&mut self, stall: Duration, queued: Duration) {
+        let allowed = LIMIT + MARGIN + queued;
+        assert!(stall <= allowed, "{stall:?}, of which {queued:?} for a processor");
+        self.longest = self.longest.max(stall);
+        self.longest_net = self.longest_net.max(stall.saturating_sub(queued));
+    }
+
+    fn queued_since(&self, killed: &Killed, place: usize) -> Duration {
+        self.queued(place).saturating_sub(killed.queued[place])
+    }
+
+    pub(crate) fn replace(&mut self, place: usize) {
+        self.board.set_phase(place, OUT);
+        self.board.set(place, IS_BORN, 0);
+        self.members[place] = (self.start)(self.board.clone(), place);
+    }
+
+    /// Ends everybody, who must end well, and sees that nobody had to wait too long.
+    pub(crate) fn end(self) {
+        self.end_by(|| ());
+    }
+
+    /// The same, for those who wait for what `wake` does.
+    pub(crate) fn end_by(mut self, wake: impl Fn()) {
+        let board = &self.board;
+        board.0.set(board.0.len() - 1, 1).unwrap();
+        for member in std::mem::take(&mut self.members) {
+            assert!(
+                comes_true(|| {
+                    wake();
+                    member.join_timeout(Duration::from_millis(10)).unwrap()
+                }),
+                "one hangs at the end"
+            );
+        }
+        let (longest, net) = (self.longest, self.longest_net);
+        eprintln!("longest stall {longest:?}, {net:?} without waiting for a processor");
+    }
+}
+
+impl Drop for Crew<'_> {
+    /// A test that fails leaves nobody behind.
+    fn drop(&mut self) {
+        self.members.iter().for_each(mp::Process::kill);
+    }
+}
+
+/// One who was killed, and how often everybody had come round by then.
+pub(crate) struct Killed {
+    pub(crate) place: usize,
+    pub(crate) at: Instant,
+    rounds: Vec<u64>,
+    /// How long everybody had waited for a processor.
+    queued: Vec<Duration>,
+}
+
+impl Killed {
+    /// The same, with how often everybody had come round at another time.
+    pub(crate) fn since(self, rounds: Vec<u64>) -> Killed {
+        Killed { rounds, ..self }
+    }
+}
