@@ -110,14 +110,14 @@ fn c_03_a_notification_is_not_held_back_by_a_second_condition_on_the_lock() {
     let mut times = Vec::new();
     std::thread::scope(|scope| {
         for _ in 0..21 {
+            let mut own = ours.acquire().unwrap();
             let waiter = scope.spawn(|| {
                 let mut guard = theirs.acquire().unwrap();
                 ours.acquire().unwrap().notify(1);
                 guard.wait().unwrap();
                 ours.acquire().unwrap().notify(1);
             });
-            let mut own = ours.acquire().unwrap();
-            own.wait().unwrap(); // the waiter waits
+            own.wait().unwrap(); // the waiter waits, for it could notify only then
             let begun = Instant::now();
             let other = theirs.acquire().unwrap();
             other.notify(1);
