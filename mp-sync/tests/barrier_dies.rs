@@ -50,6 +50,8 @@ fn b_16_a_storm_of_kills_breaks_the_barrier_each_time_and_a_reset_mends_it() {
         let victim = dice.index(PARTIES);
         // A process takes part from its first wait on.
         assert!(comes_true(|| (0..PARTIES).all(|place| crew.is_born(place))), "{barrier:?}");
+        // It stays set until the next death: who comes late to wait for it has missed nothing.
+        is_mended.clear();
         let killed = crew.kill(victim);
         let board = crew.board.clone();
         crew.wait_without(&killed, || {
@@ -60,10 +62,11 @@ fn b_16_a_storm_of_kills_breaks_the_barrier_each_time_and_a_reset_mends_it() {
             panic!("kill {number}: {barrier:?}");
         };
         assert_eq!(process.map(|process| process.pid), Some(crew.pid(victim)), "kill {number}");
-        crew.replace(victim);
+        // Only who waits already is let go by what is set and cleared at once.
+        assert!(comes_true(|| crew.others_sleep_in(LEAVING, victim)), "kill {number}");
         barrier.reset().unwrap();
         is_mended.set();
-        is_mended.clear();
+        crew.replace(victim);
         // Four parties again: whole rounds are passed.
         let before = crew.all_rounds();
         assert!(
