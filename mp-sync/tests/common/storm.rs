@@ -16,8 +16,8 @@ pub(crate) const LIMIT: Duration = Duration::from_millis(200);
 /// What is allowed beyond that, because a crew has more processes than there are processors.
 pub(crate) const MARGIN: Duration = Duration::from_millis(100);
 
-/// Nobody goes on after so long because its turn has come at last: it hangs. Between the two limits one in a hundred
-/// may be, where processes of others keep the processors from the crew.
+/// Nobody goes on after so long because its turn has come at last: it hangs. Between the two limits one in a
+/// hundred may be, where processes of others keep the processors from the crew.
 const HANG: Duration = Duration::from_secs(2);
 
 /// Random numbers that a seed repeats.
@@ -193,16 +193,10 @@ impl<'a> Crew<'a> {
 
     /// Whether everybody is where `phase` says, and asleep.
     pub(crate) fn all_sleep_in(&self, phase: u64) -> bool {
-        (0..self.len()).all(|place| self.sleeps_in(place, phase))
-    }
-
-    /// The same of all but one.
-    pub(crate) fn others_sleep_in(&self, phase: u64, place: usize) -> bool {
-        (0..self.len()).all(|other| other == place || self.sleeps_in(other, phase))
-    }
-
-    fn sleeps_in(&self, place: usize, phase: u64) -> bool {
-        self.board.phase(place) == phase && is_asleep(self.pid(place), self.pid(place))
+        (0..self.len()).all(|place| {
+            let pid = self.pid(place);
+            self.board.phase(place) == phase && is_asleep(pid, pid)
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -221,6 +215,7 @@ impl<'a> Crew<'a> {
 
     /// Kills a member, and waits until it has ended.
     pub(crate) fn kill(&mut self, place: usize) -> Killed {
+        let queued_here = queued(std::process::id());
         let queued = (0..self.len()).map(|place| self.queued(place)).collect();
         self.members[place].kill();
         self.members[place].join().expect_err("it was killed");
