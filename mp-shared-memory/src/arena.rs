@@ -12,12 +12,13 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, LazyLock};
 
 use mp_remote_exception::Origin;
 use parking_lot::Mutex;
 
 use crate::error::SharedMemoryError as Error;
+use crate::mapped::Mapped;
 use crate::member::{MemberId, Peer};
 use crate::region::{self, Kind};
 use crate::segment;
@@ -32,12 +33,12 @@ use crate::sys::memfd::{self, Identity};
 const TRIES: u32 = 1000;
 
 /// The arenas that this process has mapped, by the identity of their memory.
-static MAPPED: Table<Weak<Arena>> = LazyLock::new(Mutex::default);
+static MAPPED: Mapped<Arena> = Mapped::new();
 
 /// The arenas that this process keeps for the locks it has leaked there, and how many those are.
-static PINNED: Table<(Arc<Arena>, usize)> = LazyLock::new(Mutex::default);
+static PINNED: LazyLock<Mutex<HashMap<Identity, Pinned>>> = LazyLock::new(Mutex::default);
 
-type Table<T> = LazyLock<Mutex<HashMap<Identity, T>>>;
+type Pinned = (Arc<Arena>, usize);
 
 /// Which block, and how often it had been taken: a block that was freed and taken again is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +83,11 @@ impl Arena {
     /// The arena behind a descriptor, which may be anything; mapped once in a process.
     pub(crate) fn attach(fd: BorrowedFd<'_>) -> Result<Arc<Arena>, Error> {
         let examined = |error| Error::system("examine shared memory")(error);
-        // Only anonymous memory has seals, and among that the identity is unique.
         let len =
             memfd::sealed_len(fd).map_err(examined)?.and_then(|len| usize::try_from(len).ok());
         let len = len.ok_or(Error::foreign("its memory could shrink"))?;
         let identity = memfd::identity(fd).map_err(examined)?;
-        // The table stays locked while a new arena is mapped: a second thread must find that one.
-        let mut mapped = MAPPED.lock();
-        if let Some(arena) = mapped.get(&identity).and_then(Weak::upgrade) {
-            return Ok(arena);
-        }
-        let arena = Arc::new(Arena::map(fd, identity, len)?);
-        mapped.insert(identity, Arc::downgrade(&arena));
-        Ok(arena)
+        MAPPED.get_or_map(identity, || Arena::map(fd, identity, len))
     }
 
     fn map(fd: BorrowedFd<'_>, identity: Identity, len: usize) -> Result<Arena, Error> {
@@ -420,12 +413,7 @@ impl Drop for Arena {
         if self.me == MemberId::NOBODY {
             return; // it never came to be one of the table
         }
-        let mut mapped = MAPPED.lock();
-        // A new mapping of the same memory may have taken the place already.
-        if mapped.get(&self.identity).is_some_and(|arena| arena.strong_count() == 0) {
-            mapped.remove(&self.identity);
-        }
-        drop(mapped);
+        MAPPED.forget(self.identity);
         // No handle of this process is left, so nothing is held.
         self.member(self.me.index()).is_active.store(0, Ordering::Release);
     }

@@ -5,6 +5,7 @@ mod bytes;
 mod error;
 mod guarded;
 mod heap;
+mod mapped;
 mod member;
 mod named;
 mod object;

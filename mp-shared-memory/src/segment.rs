@@ -3,16 +3,14 @@
 //! Each process that has it mapped, and each message that contains it, holds a shared lock of its
 //! first byte, so that whoever else has a descriptor can tell whether anybody still uses it.
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
-use std::sync::{Arc, LazyLock, Weak};
-
-use parking_lot::Mutex;
 
 use crate::error::SharedMemoryError as Error;
+use crate::mapped::Mapped;
 use crate::sys::lock::{self, Mode, Range};
 use crate::sys::map::Map;
 use crate::sys::memfd::{self, Identity};
@@ -20,7 +18,7 @@ use crate::sys::space;
 
 const IN_USE: Range = Range::byte(0);
 
-static MAPPED: LazyLock<Mutex<HashMap<Identity, Weak<Segment>>>> = LazyLock::new(Mutex::default);
+static MAPPED: Mapped<Segment> = Mapped::new();
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -59,23 +57,16 @@ impl Segment {
         if memfd::sealed_len(fd).map_err(examined)? != Some(len as u64) {
             return Err(Error::foreign("its memory has another length, or could shrink"));
         }
-        let mut mapped = MAPPED.lock();
-        if let Some(segment) = mapped.get(&identity).and_then(Weak::upgrade) {
-            return Ok(segment);
-        }
-        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
-        lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
-        let map = Map::new(&fd, len).map_err(|error| no_space(len as u64, error))?;
-        let segment = Arc::new(Segment { map, fd, identity, len });
-        mapped.insert(identity, Arc::downgrade(&segment));
-        Ok(segment)
+        MAPPED.get_or_map(identity, || {
+            let fd = open_in_use(fd)?;
+            let map = Map::new(&fd, len).map_err(|error| no_space(len as u64, error))?;
+            Ok(Segment { map, fd, identity, len })
+        })
     }
 
     /// A descriptor for a message, which counts as a user of the memory while it is open.
     pub(crate) fn for_message(&self) -> Result<OwnedFd, Error> {
-        let fd = memfd::reopen(&self.fd).map_err(Error::system("open shared memory"))?;
-        lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
-        Ok(fd)
+        open_in_use(self.fd.as_fd())
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -93,9 +84,13 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        let mut mapped = MAPPED.lock();
-        if mapped.get(&self.identity).is_some_and(|segment| segment.strong_count() == 0) {
-            mapped.remove(&self.identity);
-        }
+        MAPPED.forget(self.identity);
     }
+}
+
+/// A description of its own, which counts as a user of the memory while it is open.
+fn open_in_use(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+    lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
+    Ok(fd)
 }

@@ -130,8 +130,8 @@ impl BarrierState {
 
     /// Arrives and sleeps until the round is over, at most until `deadline`: then it breaks.
     ///
-    /// `has_joined` says whether the handle takes part already. With `acts`, the last one to arrive returns before the others go, and calls
-    /// [`acted`](Self::acted).
+    /// `has_joined` says whether the handle takes part already. With `acts`, the last one to arrive returns
+    /// before the others go, and calls [`acted`](Self::acted).
     pub(crate) fn arrive(
         &self,
         peers: &impl Peers,

@@ -231,7 +231,7 @@ impl Inside<'_> {
         let (index, held) = match self.record_of(me) {
             Some(found) => found,
             None => {
-                if !self.has_free_record() {
+                if self.free_record().is_none() {
                     self.give_back_of_the_dead(peers);
                 }
                 (self.free_record().ok_or(Refused::TooManyHolders)?, 0)
@@ -279,10 +279,6 @@ impl Inside<'_> {
 
     fn free_record(&self) -> Option<usize> {
         self.0.records.iter().position(|word| parts(word.load(Relaxed)).is_none())
-    }
-
-    fn has_free_record(&self) -> bool {
-        self.free_record().is_some()
     }
 }
 
