@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 /// The end of `timeout` from now on; `None` if it lies beyond what a clock can show.
-pub(crate) fn after(timeout: Duration) -> Option<Instant> {
+pub fn after(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
 /// Whether the deadline has come.
-pub(crate) fn has_passed(deadline: Option<Instant>) -> bool {
+pub fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn has_passed(deadline: Option<Instant>) -> bool {
 /// It is woken for everything that happens; it looks for what nobody can wake it for: that
 /// another process was killed.
 #[derive(Debug)]
-pub(crate) struct Looks {
+pub struct Looks {
     interval: Duration,
     longest: Duration,
 }
@@ -26,18 +26,18 @@ impl Looks {
     const SHORTEST: Duration = Duration::from_millis(2);
 
     /// For a sleeper who needs another process to live on, the owner of a lock say.
-    pub(crate) fn at_others() -> Looks {
+    pub fn at_others() -> Looks {
         Looks { interval: Looks::SHORTEST, longest: Duration::from_millis(64) }
     }
 
     /// For a sleeper who needs nobody in particular: it can miss something only if its waker
     /// is killed between storing and waking.
-    pub(crate) fn at_word() -> Looks {
+    pub fn at_word() -> Looks {
         Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_millis(128) }
     }
 
     /// The next look, or the deadline if that comes first.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Option<Instant> {
+    pub fn next(&mut self, deadline: Option<Instant>) -> Option<Instant> {
         // A model has no clock.
         if cfg!(mp_loom) {
             return None;

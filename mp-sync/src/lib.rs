@@ -29,3 +29,14 @@ pub use mp_shared_memory::Peer as DeadOwner;
 pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 pub use value::{Value, ValueGuard};
+
+/// What shared objects are made of, for authors of other objects: words that processes sleep on, a lock
+/// that a death unlocks, and how long to spin. Not covered by the version of this crate.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::deadline::{Looks, after, has_passed};
+    pub use crate::peers::Peers;
+    pub use crate::prim::{AtomicU32, AtomicU64, Futex, Sleep, pause};
+    pub use crate::spin::Spin;
+    pub use crate::state::lock::{Got, LockWord};
+}

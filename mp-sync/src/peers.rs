@@ -3,7 +3,7 @@
 use mp_shared_memory::{MemberId, Object, ShmLayout};
 
 /// The processes that share an object.
-pub(crate) trait Peers {
+pub trait Peers {
     /// This process.
     fn me(&self) -> MemberId;
     /// Whether another one lives; costs a system call.

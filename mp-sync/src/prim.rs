@@ -4,13 +4,13 @@ use std::io;
 use std::time::Instant;
 
 #[cfg(mp_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64};
+pub use loom::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(not(mp_loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
+pub use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// How a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sleep {
+pub enum Sleep {
     /// Woken, interrupted, or the word had another value: look again.
     Over,
     /// The deadline came.
@@ -18,10 +18,11 @@ pub(crate) enum Sleep {
 }
 
 /// A word that processes can sleep on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[cfg_attr(not(mp_loom), repr(transparent))]
-pub(crate) struct Futex {
-    pub(crate) word: AtomicU32,
+pub struct Futex {
+    /// The word itself.
+    pub word: AtomicU32,
     #[cfg(mp_loom)]
     sleepers: loom::sync::Mutex<()>,
     #[cfg(mp_loom)]
@@ -31,28 +32,37 @@ pub(crate) struct Futex {
 #[cfg(not(mp_loom))]
 impl Futex {
     /// Sleeps while the word holds `expected`, at most until `deadline`.
-    pub(crate) fn sleep(&self, expected: u32, deadline: Option<Instant>) -> io::Result<Sleep> {
+    ///
+    /// # Errors
+    ///
+    /// When the system lets nobody sleep.
+    pub fn sleep(&self, expected: u32, deadline: Option<Instant>) -> io::Result<Sleep> {
         crate::sys::futex::wait(&self.word, expected, deadline)
     }
 
     /// Wakes up to `count` sleepers; how many there were.
-    pub(crate) fn wake(&self, count: u32) -> u32 {
+    pub fn wake(&self, count: u32) -> u32 {
         crate::sys::futex::wake(&self.word, count)
     }
 }
 
 #[cfg(mp_loom)]
 impl Futex {
-    pub(crate) fn new(value: u32) -> Futex {
-        Futex {
-            word: AtomicU32::new(value),
-            sleepers: loom::sync::Mutex::new(()),
-            wakes: loom::sync::Condvar::new(),
-        }
+    /// A word for a model.
+    pub fn new(value: u32) -> Futex {
+        Futex { word: AtomicU32::new(value), ..Futex::default() }
     }
 
     /// A model has no clock: there a deadline never comes, so a wake-up that was lost is a dead-lock.
-    pub(crate) fn sleep(&self, expected: u32, _: Option<Instant>) -> io::Result<Sleep> {
+    ///
+    /// # Errors
+    ///
+    /// Never.
+    ///
+    /// # Panics
+    ///
+    /// Never in a model.
+    pub fn sleep(&self, expected: u32, _: Option<Instant>) -> io::Result<Sleep> {
         let guard = self.sleepers.lock().expect("no thread panics in a model");
         if self.word.load(std::sync::atomic::Ordering::SeqCst) == expected {
             drop(self.wakes.wait(guard));
@@ -60,7 +70,12 @@ impl Futex {
         Ok(Sleep::Over)
     }
 
-    pub(crate) fn wake(&self, count: u32) -> u32 {
+    /// Wakes up to `count` sleepers: one, or all.
+    ///
+    /// # Panics
+    ///
+    /// Never in a model.
+    pub fn wake(&self, count: u32) -> u32 {
         let _guard = self.sleepers.lock().expect("no thread panics in a model");
         match count {
             1 => self.wakes.notify_one(),
@@ -71,7 +86,7 @@ impl Futex {
 }
 
 /// Tells the processor, or the model, that this thread waits for another.
-pub(crate) fn pause() {
+pub fn pause() {
     #[cfg(mp_loom)]
     loom::thread::yield_now();
     #[cfg(not(mp_loom))]

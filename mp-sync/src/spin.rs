@@ -32,20 +32,20 @@ static ATTEMPT: LazyLock<u32> = LazyLock::new(|| {
 
 /// The memory of one object: the credit of spinning in the low half, the number of waits in the high half.
 /// Stores of several waiters may overwrite each other; it is an estimate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
-pub(crate) struct Spin(pub(crate) AtomicU32);
+pub struct Spin(pub(crate) AtomicU32);
 
 impl Spin {
     /// Spins until `ready` gives something, if that is likely to pay off.
-    pub(crate) fn until<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
+    pub fn until<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
         // What is there at once says nothing about spinning.
         ready().or_else(|| self.spin((1, 1), ready))
     }
 
     /// As [`until`](Spin::until), for what was seen to be in use just now: each look takes the cache
     /// line away from the one who uses it, so looks are few and become fewer.
-    pub(crate) fn until_free<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
+    pub fn until_free<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
         self.spin(INTERVALS, ready)
     }
 

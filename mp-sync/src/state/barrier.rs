@@ -353,9 +353,9 @@ impl BarrierState {
         let zero = || AtomicU32::new(0);
         let state = BarrierState {
             #[cfg(mp_loom)]
-            lock: LockWord::new(),
+            lock: LockWord::default(),
             #[cfg(not(mp_loom))]
-            lock: crate::state::lock::zero(),
+            lock: LockWord::default(),
             spin: Spin(zero()),
             parties: zero(),
             arrived: zero(),

@@ -307,7 +307,7 @@ mod loom_models {
         model.preemption_bound = Some(2);
         model.check(|| {
             let shared = Arc::new(Shared {
-                lock: LockWord::new(),
+                lock: LockWord::default(),
                 condition: ConditionState::new(),
                 items: AtomicU32::new(0),
             });

@@ -26,17 +26,17 @@ use crate::spin::Spin;
 const LEAKED: u32 = 1 << 30;
 const SLEEPERS: u32 = 1 << 31;
 
-/// A lock and its memory of spinning.
-#[derive(Debug)]
+/// A lock and its memory of spinning; by default free.
+#[derive(Debug, Default)]
 #[cfg_attr(not(mp_loom), repr(C))]
-pub(crate) struct LockWord {
+pub struct LockWord {
     word: Futex,
     spin: Spin,
 }
 
 /// How a lock was got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
+pub enum Got {
     /// It was free.
     Clean,
     /// Its owner died with it.
@@ -45,7 +45,7 @@ pub(crate) enum Got {
 
 impl LockWord {
     /// Takes it if it is free, or if its owner is dead.
-    pub(crate) fn try_acquire(&self, peers: &impl Peers) -> Option<Got> {
+    pub fn try_acquire(&self, peers: &impl Peers) -> Option<Got> {
         let me = peers.me().to_word();
         loop {
             let seen = match self.word.word.compare_exchange(0, me, Acquire, Relaxed) {
@@ -70,7 +70,11 @@ impl LockWord {
     }
 
     /// Sleeps until it is taken, at most until `deadline`; `None` if that came first.
-    pub(crate) fn acquire(
+    ///
+    /// # Errors
+    ///
+    /// When the system lets nobody sleep.
+    pub fn acquire(
         &self,
         peers: &impl Peers,
         deadline: Option<Instant>,
@@ -122,7 +126,7 @@ impl LockWord {
     }
 
     /// Frees it and wakes somebody; the caller has it.
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         if self.word.word.swap(0, Release) & SLEEPERS != 0 {
             self.word.wake(1);
         }
@@ -151,27 +155,16 @@ impl LockWord {
     }
 
     /// Who has it.
-    pub(crate) fn owner(&self) -> Option<MemberId> {
+    pub fn owner(&self) -> Option<MemberId> {
         MemberId::from_word(self.word.word.load(Acquire))
     }
 }
 
-#[cfg(mp_loom)]
+#[cfg(all(test, mp_loom))]
 impl LockWord {
-    pub(crate) fn new() -> LockWord {
-        LockWord::owned_by(0)
-    }
-
     pub(crate) fn owned_by(word: u32) -> LockWord {
-        LockWord { word: Futex::new(word), spin: Spin(crate::prim::AtomicU32::new(0)) }
+        LockWord { word: Futex::new(word), spin: Spin::default() }
     }
-}
-
-/// A lock that nobody holds.
-#[cfg(all(test, not(mp_loom)))]
-pub(crate) fn zero() -> LockWord {
-    let zero = || crate::prim::AtomicU32::new(0);
-    LockWord { word: Futex { word: zero() }, spin: Spin(zero()) }
 }
 
 #[cfg(all(test, not(mp_loom)))]
@@ -182,7 +175,7 @@ mod tests {
     use crate::peers::mock::Mock;
 
     fn lock_with(word: u32) -> LockWord {
-        let lock = zero();
+        let lock = LockWord::default();
         lock.word.word.store(word, Relaxed);
         lock
     }
@@ -252,7 +245,7 @@ mod loom_models {
 
     /// Every thread gets the lock, alone, and none sleeps for ever.
     fn excludes(threads: u32, rounds: u32) {
-        let shared = Arc::new(Shared { lock: LockWord::new(), inside: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { lock: LockWord::default(), inside: AtomicUsize::new(0) });
         let others: Vec<_> = (2..=threads)
             .map(|number| {
                 let shared = Arc::clone(&shared);

@@ -182,7 +182,7 @@ mod tests {
 
     fn new() -> RLockState {
         RLockState {
-            lock: crate::state::lock::zero(),
+            lock: LockWord::default(),
             holder: AtomicU64::new(0),
             depth: AtomicU32::new(0),
             leaked: AtomicU32::new(0),

@@ -300,9 +300,9 @@ impl SemaphoreState {
             Plan { is_pending: zero(), value: zero(), record: AtomicU64::new(0), index: zero() };
         let state = SemaphoreState {
             #[cfg(mp_loom)]
-            lock: LockWord::new(),
+            lock: LockWord::default(),
             #[cfg(not(mp_loom))]
-            lock: crate::state::lock::zero(),
+            lock: LockWord::default(),
             spin: Spin(zero()),
             value: zero(),
             bound: zero(),
