@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attachments;
 mod deep;
 mod descriptor;
 mod error;
@@ -8,8 +9,9 @@ mod sys;
 pub mod transfer;
 pub mod wire;
 
+pub use attachments::{Attachments, Part};
 pub use descriptor::DupFd;
 pub use error::{DecodeError, EncodeError};
-pub use message::{Message, encode, encode_bytes};
+pub use message::{Message, decode_from, encode, encode_bytes, encode_into};
 pub use sys::image::{BuildId, Image, Offset, image};
 pub use wire::MAX_DESCRIPTORS;

@@ -1,13 +1,14 @@
 //! A value as bytes and attachments.
 
+use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use rmp_serde::decode;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Serialize};
 
 use crate::deep::Deep;
-use crate::{DecodeError, EncodeError, MAX_DESCRIPTORS, transfer};
+use crate::{Attachments, DecodeError, EncodeError, MAX_DESCRIPTORS, transfer};
 
 /// Values nested deeper than this are not decoded, so that hostile bytes cannot eat memory
 /// without bound; the stack grows on the heap as needed, so no depth below it can overflow.
@@ -19,8 +20,7 @@ const MAX_DEPTH: usize = u16::MAX as usize;
 #[derive(Clone, Debug)]
 pub struct Message {
     bytes: Vec<u8>,
-    /// `None` for the many messages without any.
-    attachments: Option<Arc<[OwnedFd]>>,
+    attachments: Attachments,
 }
 
 /// Encodes any value, collecting the handles in it as attachments.
@@ -39,13 +39,46 @@ pub struct Message {
 /// ```
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Message, EncodeError> {
     let mut bytes = Vec::with_capacity(64);
-    let (outcome, attachments) = transfer::collect(|| encode_bytes(value, &mut bytes));
-    outcome?;
-    if attachments.len() > MAX_DESCRIPTORS {
+    let attachments = encode_into(value, &mut bytes)?;
+    Ok(Message { bytes, attachments })
+}
+
+/// Appends the encoded form of a value to `bytes` and gives the attachments that belong to it, for
+/// [`decode_from`].
+///
+/// For whoever keeps many messages in memory of its own. Nothing is allocated for a value without handles, beyond
+/// what `bytes` has to grow.
+///
+/// # Errors
+///
+/// As [`encode`]; `bytes` is as before then.
+///
+/// # Examples
+///
+/// ```
+/// let mut bytes = b"head".to_vec();
+/// let attachments = mp_reduction::encode_into("body", &mut bytes)?;
+/// assert!(attachments.is_empty());
+/// assert_eq!(mp_reduction::decode_from::<String>(&bytes[4..], &attachments)?, "body");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<Attachments, EncodeError> {
+    let before = bytes.len();
+    let (outcome, attachments) = transfer::collect(|| encode_bytes(value, bytes));
+    let count = attachments.descriptors().len();
+    let outcome = outcome.and_then(|()| {
         let type_name = std::any::type_name::<T>();
-        return Err(EncodeError::TooManyDescriptors { type_name, count: attachments.len() });
+        let is_too_many = count > MAX_DESCRIPTORS;
+        if is_too_many { Err(EncodeError::TooManyDescriptors { type_name, count }) } else { Ok(()) }
+    });
+    if let Err(error) = outcome {
+        bytes.truncate(before);
+        return Err(error);
     }
-    Ok(Message::from_parts(bytes, attachments))
+    Ok(attachments)
 }
 
 /// Appends the encoded form of a value without descriptors to `bytes`.
@@ -65,11 +98,37 @@ pub fn encode_bytes<T: Serialize + ?Sized>(
     value.serialize(Deep(&mut serializer)).map_err(EncodeError::value::<T>)
 }
 
+/// Turns bytes back into a value, without a copy of them.
+///
+/// # Errors
+///
+/// [`DecodeError`] when the bytes are not an encoded `T`, have something behind it, or name a
+/// descriptor that is not there. Any bytes at all are safe to decode.
+pub fn decode_from<T: DeserializeOwned>(
+    bytes: &[u8],
+    attachments: &Attachments,
+) -> Result<T, DecodeError> {
+    transfer::provide(attachments, || {
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+        deserializer.set_max_depth(MAX_DEPTH);
+        let value = T::deserialize(serde_stacker::Deserializer::new(&mut deserializer))?;
+        // How far it has read, it does not tell; but reading on must fail, and at the end.
+        match bool::deserialize(&mut deserializer) {
+            Err(decode::Error::InvalidMarkerRead(error))
+                if error.kind() == io::ErrorKind::UnexpectedEof =>
+            {
+                Ok(value)
+            }
+            _ => Err(decode::Error::custom("something follows the value")),
+        }
+    })
+    .map_err(|cause| DecodeError::new::<T>(bytes.len(), cause))
+}
+
 impl Message {
     /// Puts together what came over a [`wire`](crate::wire).
     pub fn from_parts(bytes: Vec<u8>, attachments: Vec<OwnedFd>) -> Message {
-        let attachments = (!attachments.is_empty()).then(|| attachments.into());
-        Message { bytes, attachments }
+        Message { bytes, attachments: attachments.into() }
     }
 
     /// The encoded value.
@@ -79,32 +138,15 @@ impl Message {
 
     /// The descriptors that must travel with the bytes, in order.
     pub fn attachments(&self) -> &[OwnedFd] {
-        self.attachments.as_deref().unwrap_or_default()
+        self.attachments.descriptors()
     }
 
     /// Turns the message back into a value.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the bytes are not an encoded `T`, have something behind it, or name a
-    /// descriptor that is not there. Any bytes at all are safe to decode.
+    /// As [`decode_from`].
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        transfer::provide(self.attachments.clone(), || {
-            let mut rest: &[u8] = &self.bytes;
-            let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-            deserializer.set_max_depth(MAX_DEPTH);
-            let value = T::deserialize(serde_stacker::Deserializer::new(&mut deserializer));
-            drop(deserializer);
-            let value = value.map_err(|cause| DecodeError::new::<T>(self.bytes.len(), cause))?;
-            if rest.is_empty() {
-                Ok(value)
-            } else {
-                let surplus = <rmp_serde::decode::Error as serde::de::Error>::custom(format_args!(
-                    "{} bytes left over",
-                    rest.len()
-                ));
-                Err(DecodeError::new::<T>(self.bytes.len(), surplus))
-            }
-        })
+        decode_from(&self.bytes, &self.attachments)
     }
 }

@@ -1,28 +1,44 @@
 //! The attachments of the value that this thread encodes or decodes just now.
 //!
 //! A handle inside a value cannot see the message around it: serde hands it a serializer and
-//! nothing else. So the message that is being made or read is kept per thread, as a stack,
-//! because a value may encode another message while it is itself encoded.
+//! nothing else. So the message that is being made or read is kept per thread; while a value
+//! encodes another message, that one takes its place.
 //!
 //! This is for authors of handles: their `Serialize` attaches descriptors, their `Deserialize` looks at
 //! what came along. A descriptor stays open for as long as any copy of the message exists, in whichever
 //! process or socket, so locks and references that the kernel ties to it live exactly as long.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+
+use crate::attachments::{Attachments, Part};
 
 thread_local! {
-    static OUTGOING: RefCell<Vec<Outgoing>> = const { RefCell::new(Vec::new()) };
-    static INCOMING: RefCell<Vec<Option<Arc<[OwnedFd]>>>> = const { RefCell::new(Vec::new()) };
+    static OUTGOING: Cell<Outgoing> = const { Cell::new(Outgoing::Nothing) };
+    /// Those of messages with attachments that are being made, the innermost last.
+    static COLLECTED: RefCell<Vec<Collected>> = const { RefCell::new(Vec::new()) };
+    static INCOMING: Cell<Attachments> = const { Cell::new(Attachments::NONE) };
 }
 
-/// What a message that is being made holds so far.
+/// The message that is being made.
+#[derive(Clone, Copy, Default)]
+enum Outgoing {
+    /// There is none.
+    #[default]
+    Nothing,
+    /// It has no attachments, as most have none.
+    Plain,
+    /// It has the last of those that were collected.
+    Collected,
+}
+
+/// The attachments of one message so far.
 #[derive(Default)]
-struct Outgoing {
+struct Collected {
     descriptors: Vec<OwnedFd>,
-    /// Keys of the descriptors that several handles of the message share.
+    /// Keys of the descriptors that several handles of the message share, and their indices.
     shared: Vec<((u64, u64), usize)>,
+    parts: Vec<Part>,
 }
 
 /// No message is being made: a handle was given to another serializer, for JSON say.
@@ -32,38 +48,75 @@ struct Outgoing {
 )]
 pub struct OutsideTransfer;
 
-/// Takes the entry of a transfer off its stack, also when a `Serialize` panics.
-struct Scope<T: 'static>(&'static std::thread::LocalKey<RefCell<Vec<T>>>);
+/// A message that is being made, until this is dropped, also when a `Serialize` panics.
+struct Making {
+    around: Outgoing,
+}
 
-impl<T> Scope<T> {
-    fn enter(stack: &'static std::thread::LocalKey<RefCell<Vec<T>>>, entry: T) -> Scope<T> {
-        stack.with_borrow_mut(|entries| entries.push(entry));
-        Scope(stack)
-    }
-
-    fn leave(self) -> Option<T> {
-        let entry = self.0.with_borrow_mut(Vec::pop);
-        std::mem::forget(self);
-        entry
+impl Making {
+    fn start() -> Making {
+        Making { around: OUTGOING.replace(Outgoing::Plain) }
     }
 }
 
-impl<T> Drop for Scope<T> {
+impl Drop for Making {
     fn drop(&mut self) {
-        drop(self.0.with_borrow_mut(Vec::pop));
+        if let Outgoing::Collected = OUTGOING.replace(self.around) {
+            drop(COLLECTED.with_borrow_mut(Vec::pop));
+        }
     }
 }
 
 /// Runs `encode` and gives what it attached.
-pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
-    let scope = Scope::enter(&OUTGOING, Outgoing::default());
+pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Attachments) {
+    let _making = Making::start();
     let value = encode();
-    (value, scope.leave().unwrap_or_default().descriptors)
+    let attachments = match OUTGOING.get() {
+        Outgoing::Collected => {
+            OUTGOING.set(Outgoing::Plain);
+            let collected = COLLECTED.with_borrow_mut(Vec::pop).unwrap_or_default();
+            Attachments::new(collected.descriptors, collected.parts)
+        }
+        Outgoing::Plain | Outgoing::Nothing => Attachments::NONE,
+    };
+    (value, attachments)
+}
+
+/// Runs `add` on what the message that is being made has collected; inside of it none is being made.
+fn with_collected<R>(add: impl FnOnce(&mut Collected) -> R) -> Result<R, OutsideTransfer> {
+    /// Puts it back, also when `add` panics.
+    struct Taken(Collected);
+
+    impl Drop for Taken {
+        fn drop(&mut self) {
+            let collected = std::mem::take(&mut self.0);
+            COLLECTED.with_borrow_mut(|all| all.push(collected));
+            OUTGOING.set(Outgoing::Collected);
+        }
+    }
+
+    let mut taken = Taken(match OUTGOING.replace(Outgoing::Nothing) {
+        Outgoing::Nothing => return Err(OutsideTransfer),
+        Outgoing::Plain => Collected::default(),
+        Outgoing::Collected => COLLECTED.with_borrow_mut(Vec::pop).unwrap_or_default(),
+    });
+    Ok(add(&mut taken.0))
+}
+
+/// Puts the attachments of a message that was read before back, also when a `Deserialize` panics.
+struct Reading {
+    around: Attachments,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        drop(INCOMING.replace(std::mem::take(&mut self.around)));
+    }
 }
 
 /// Runs `decode` while [`with_attachment`] gives those of one message.
-pub(crate) fn provide<R>(attachments: Option<Arc<[OwnedFd]>>, decode: impl FnOnce() -> R) -> R {
-    let _scope = Scope::enter(&INCOMING, attachments);
+pub(crate) fn provide<R>(attachments: &Attachments, decode: impl FnOnce() -> R) -> R {
+    let _reading = Reading { around: INCOMING.replace(attachments.clone()) };
     decode()
 }
 
@@ -73,31 +126,33 @@ pub(crate) fn provide<R>(attachments: Option<Arc<[OwnedFd]>>, decode: impl FnOnc
 ///
 /// [`OutsideTransfer`] if none is being made.
 pub fn attach(fd: OwnedFd) -> Result<usize, OutsideTransfer> {
-    OUTGOING.with_borrow_mut(|stack| {
-        let message = stack.last_mut().ok_or(OutsideTransfer)?;
+    with_collected(|message| {
         message.descriptors.push(fd);
-        Ok(message.descriptors.len() - 1)
+        message.descriptors.len() - 1
     })
 }
 
 /// Attaches the descriptor that all handles to the same file share in this message: `make` gives it
-/// to the first of them, and `add` sees it for each, to lock a part of it for example.
+/// to the first of them, and `add` sees it for each, to lock its part for example.
 ///
-/// `key` is the file: its device and its number there. The two closures must not attach anything themselves.
+/// `key` is the file: its device and its number there. `part` is the byte of it that has to be locked, in shared
+/// mode, while the message exists: who keeps a message in another form than as its
+/// descriptors, as a queue does, sees to it that it is. The two closures can attach nothing
+/// themselves.
 ///
 /// # Errors
 ///
 /// [`OutsideTransfer`] if no message is being made, or what `make` and `add` say.
 pub fn attach_shared<E>(
     key: (u64, u64),
+    part: u32,
     make: impl FnOnce() -> Result<OwnedFd, E>,
     add: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
 ) -> Result<usize, E>
 where
     E: From<OutsideTransfer>,
 {
-    OUTGOING.with_borrow_mut(|stack| {
-        let message = stack.last_mut().ok_or(OutsideTransfer)?;
+    with_collected(|message| {
         let index = match message.shared.iter().find(|(known, _)| *known == key) {
             Some((_, index)) => *index,
             None => {
@@ -107,13 +162,15 @@ where
             }
         };
         add(message.descriptors[index].as_fd())?;
+        message.parts.push(Part { attachment: index, byte: part });
         Ok(index)
-    })
+    })?
 }
 
 /// Looks at attachment `index` of the message that is being read; `None` outside one or beyond its
 /// attachments.
 pub fn with_attachment<R>(index: usize, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-    let message = INCOMING.with_borrow(|stack| stack.last().cloned())??;
-    message.get(index).map(|fd| look(fd.as_fd()))
+    let message = INCOMING.take();
+    INCOMING.set(message.clone()); // `look` may read another message
+    message.descriptors().get(index).map(|fd| look(fd.as_fd()))
 }

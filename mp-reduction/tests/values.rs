@@ -2,9 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use mp_reduction::{DupFd, EncodeError, MAX_DESCRIPTORS, Message, encode};
+use mp_reduction::transfer::{self, OutsideTransfer};
+use mp_reduction::{
+    Attachments, DupFd, EncodeError, MAX_DESCRIPTORS, Message, Part, decode_from, encode,
+    encode_into,
+};
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -205,7 +210,7 @@ fn bytes_behind_the_value_are_an_error() {
     let mut bytes = encode(&7_u8).unwrap().bytes().to_vec();
     bytes.push(0);
     let error = Message::from_parts(bytes, Vec::new()).decode::<u8>().unwrap_err();
-    assert!(error.to_string().contains("1 bytes left over"), "{error}");
+    assert!(error.to_string().contains("something follows"), "{error}");
 }
 
 #[test]
@@ -272,4 +277,94 @@ fn too_many_descriptors_are_an_error_that_names_both_numbers() {
     assert!(encode(&vec![fd.clone(); MAX_DESCRIPTORS]).is_ok());
     let error = encode(&vec![fd; MAX_DESCRIPTORS + 1]).unwrap_err();
     assert!(matches!(error, EncodeError::TooManyDescriptors { count: 254, .. }), "{error}");
+}
+
+#[test]
+fn bytes_that_were_there_stay_and_a_failure_leaves_nothing_behind_them() {
+    struct Fails;
+    impl Serialize for Fails {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("will not"))
+        }
+    }
+    let fd = DupFd::from(std::fs::File::open("/dev/null").unwrap());
+    let mut bytes = b"head".to_vec();
+    for _ in 0..2 {
+        encode_into(&("a long text", &fd, Fails), &mut bytes).unwrap_err();
+        assert_eq!(bytes, b"head");
+    }
+    let fds: Vec<_> = (0..=MAX_DESCRIPTORS).map(|_| &fd).collect();
+    encode_into(&fds, &mut bytes).unwrap_err();
+    assert_eq!(bytes, b"head");
+    let attachments = encode_into(&("text", &fd), &mut bytes).unwrap();
+    assert_eq!((attachments.descriptors().len(), attachments.parts().len()), (1, 0));
+    let (text, _fd): (String, DupFd) = decode_from(&bytes[4..], &attachments.clone()).unwrap();
+    assert_eq!(text, "text");
+    decode_from::<(String, DupFd)>(&bytes[4..], &Attachments::default()).unwrap_err();
+}
+
+/// A handle to byte `.1` of the file with the number `.0`.
+struct Shared(u64, u32);
+
+impl Serialize for Shared {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let make = || std::fs::File::open("/dev/null").map(Into::into).map_err(|_| OutsideTransfer);
+        let add = |_: BorrowedFd<'_>| {
+            let inner = make().and_then(transfer::attach);
+            assert_eq!(inner, Err(OutsideTransfer), "within the closures nothing can be attached");
+            Ok(())
+        };
+        transfer::attach_shared((1, self.0), self.1, make, add)
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer)
+    }
+}
+
+#[test]
+fn handles_to_one_file_share_its_descriptor_and_each_names_its_part_once() {
+    let fd = DupFd::from(std::fs::File::open("/dev/null").unwrap());
+    let value =
+        (Shared(7, 9), &fd, (Shared(8, 1), Shared(7, 3)), [Shared(7, 9), Shared(7, u32::MAX)]);
+    let attachments = encode_into(&value, &mut Vec::new()).unwrap();
+    assert_eq!(attachments.descriptors().len(), 3);
+    let parts = [(0, 3), (0, 9), (0, u32::MAX), (2, 1)];
+    assert_eq!(attachments.parts(), parts.map(|(attachment, byte)| Part { attachment, byte }));
+    let none = encode_into(&fd, &mut Vec::new()).unwrap();
+    assert_eq!(none.parts(), [], "the next message is another");
+}
+
+#[test]
+fn a_panic_that_a_value_catches_loses_no_attachment() {
+    struct Catches(DupFd);
+    impl Serialize for Catches {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let panics = || {
+                transfer::attach_shared::<OutsideTransfer>((1, 1), 0, || panic!("none"), |_| Ok(()))
+            };
+            std::panic::catch_unwind(panics).unwrap_err();
+            encode(&3).map_err(serde::ser::Error::custom)?;
+            self.0.serialize(serializer)
+        }
+    }
+    let fds = [(); 2].map(|()| Catches(std::fs::File::open("/dev/null").unwrap().into()));
+    let message = encode(&fds).unwrap();
+    assert_eq!(message.attachments().len(), 2);
+    message.decode::<[DupFd; 2]>().unwrap();
+}
+
+#[test]
+fn a_message_read_while_another_is_read_keeps_the_descriptors_of_both() {
+    #[derive(Debug)]
+    struct Reads;
+    impl<'de> Deserialize<'de> for Reads {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Reads, D::Error> {
+            encode(&1).unwrap().decode::<u8>().unwrap();
+            encode(&1).unwrap().decode::<DupFd>().unwrap_err();
+            DupFd::deserialize(deserializer).map(|_fd| Reads)
+        }
+    }
+    let fds = [(); 2].map(|()| DupFd::from(std::fs::File::open("/dev/null").unwrap()));
+    let message = encode(&fds).unwrap();
+    message.decode::<[Reads; 2]>().unwrap();
+    message.decode::<Vec<Reads>>().unwrap();
 }

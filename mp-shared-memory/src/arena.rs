@@ -429,7 +429,7 @@ fn block_len(payload_len: usize) -> usize {
 }
 
 /// The byte that stands for a block in locks; those before stand for the members.
-fn block_byte(block: u32) -> Range {
+pub(crate) fn block_byte(block: u32) -> Range {
     Range::byte(number(MEMBERS) + block)
 }
 

@@ -13,7 +13,7 @@ use crate::error::SharedMemoryError as Error;
 use crate::heap;
 use crate::object::{Hold, Object, ObjectId, Wire};
 use crate::region::{Kind, ShmLayout};
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 use crate::session::{self, token};
 use crate::sys::layout::Control;
 use crate::sys::memfd;
@@ -96,6 +96,17 @@ impl<const KIND: Kind> Bytes<KIND> {
         Bytes::of_segment(control, |len| Segment::attach(fd.as_fd(), len))
     }
 
+    #[cfg(test)]
+    pub(crate) fn as_owner(&self) -> Option<session::parking::Owner<'_>> {
+        let Place::Segment { control, segment } = &self.0 else { return None };
+        Some(session::parking::Owner {
+            session: control.session(),
+            nonce: control.nonce.load(Ordering::Relaxed),
+            is_registered: &control.is_registered,
+            fd: segment.fd(),
+        })
+    }
+
     fn of_block(hold: Hold) -> Bytes<KIND> {
         let len = hold.len();
         Bytes(Place::Block(Arc::new(hold), len))
@@ -121,7 +132,8 @@ impl<const KIND: Kind> Serialize for Bytes<KIND> {
             Place::Segment { control, segment } => control.hold().to_wire().and_then(|wire| {
                 let make = || segment.for_message();
                 let done = |_: BorrowedFd<'_>| Ok::<(), Error>(());
-                let attachment = transfer::attach_shared(segment.identity(), make, done)?;
+                let (key, byte) = (segment.identity(), segment::IN_USE.start);
+                let attachment = transfer::attach_shared(key, byte, make, done)?;
                 Ok(BytesWire::Segment(wire, attachment))
             }),
         };

@@ -43,12 +43,22 @@ pub enum SharedMemoryError {
     /// Serialised other than for another process.
     #[error(transparent)]
     OutsideTransfer(#[from] OutsideTransfer),
-    /// The process that keeps the session of a token has ended, or does not answer.
+    /// The process that keeps the session has ended, or does not answer.
     #[error(
-        "cannot reach the session that the token belongs to: its root has ended, or does not answer"
+        "cannot reach the session that the shared memory belongs to: its root has ended, or does not answer"
     )]
     SessionUnreachable {
         /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The process that keeps the session has no descriptor left to keep or give what is asked for, or as little
+    /// of something else. Nothing was kept.
+    #[error(
+        "the process at the root of the session cannot keep or give a descriptor; at its limit of open files, \
+         raise that (RLIMIT_NOFILE)"
+    )]
+    SessionExhausted {
+        /// What the system said to it.
         source: Arc<io::Error>,
     },
     /// A position outside of the memory.

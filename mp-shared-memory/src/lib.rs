@@ -15,6 +15,7 @@ mod segment;
 pub mod session;
 mod shareable_list;
 mod shared_memory;
+mod sparse;
 mod sys;
 
 pub use error::SharedMemoryError;
@@ -26,3 +27,4 @@ pub use raw::{RawArray, RawValue};
 pub use region::{Kind, ShmLayout};
 pub use shareable_list::{Iter, ShareableItem, ShareableList};
 pub use shared_memory::SharedMemory;
+pub use sparse::SparseMemory;

@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::arena::{Arena, BlockId};
+use crate::arena::{Arena, BlockId, block_byte};
 use crate::error::SharedMemoryError as Error;
 use crate::heap;
 use crate::member::{MemberId, Peer};
@@ -34,6 +34,13 @@ pub struct ObjectId {
     pub(crate) nonce: u64,
     pub(crate) block: u32,
     pub(crate) generation: u32,
+}
+
+impl ObjectId {
+    /// The id as two words, to be kept in shared memory.
+    pub fn to_words(self) -> [u64; 2] {
+        [self.nonce, u64::from(self.block) << 32 | u64::from(self.generation)]
+    }
 }
 
 /// A block in an encoded value: which attachment its arena is, and the block.
@@ -59,7 +66,8 @@ impl Hold {
     pub(crate) fn to_wire(&self) -> Result<Wire, Error> {
         let reopen = || memfd::reopen(self.arena.fd()).map_err(Error::system("open shared memory"));
         let lock = |fd: BorrowedFd<'_>| self.arena.lock_for_message(fd, self.id.block);
-        let attachment = transfer::attach_shared(self.arena.identity(), reopen, lock)?;
+        let byte = block_byte(self.id.block).start;
+        let attachment = transfer::attach_shared(self.arena.identity(), byte, reopen, lock)?;
         Ok(Wire(attachment, self.id.block, self.id.generation))
     }
 
@@ -169,6 +177,10 @@ impl<T: ShmLayout> Object<T> {
         self.view.keep()
     }
 
+    pub(crate) fn from_wire(wire: &Wire) -> Result<Object<T>, Error> {
+        Ok(Object::of(Hold::from_wire(wire, T::KIND, Some(size_of::<T>()))?))
+    }
+
     pub(crate) fn session(&self) -> SessionName {
         self.hold().arena.session()
     }
@@ -267,7 +279,6 @@ impl<T: ShmLayout> Serialize for Object<T> {
 impl<'de, T: ShmLayout> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let hold = Hold::from_wire(&wire, T::KIND, Some(size_of::<T>()));
-        hold.map(Object::of).map_err(|error| D::Error::custom(error.in_full()))
+        Object::from_wire(&wire).map_err(|error| D::Error::custom(error.in_full()))
     }
 }

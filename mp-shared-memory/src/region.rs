@@ -42,6 +42,41 @@ pub(crate) fn word(bytes: &[AtomicU8], offset: usize) -> Option<&AtomicU64> {
     }
 }
 
+/// The short word at the start of these bytes; `None` if there is none, or it is not aligned.
+pub(crate) fn word32(bytes: &[AtomicU8]) -> Option<&AtomicU32> {
+    // SAFETY: see the head of the file.
+    match unsafe { bytes.align_to::<AtomicU32>() } {
+        ([], [word, ..], _) => Some(word),
+        _ => None,
+    }
+}
+
+/// From this length on one instruction that copies any number of bytes is faster than a loop.
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 512;
+
+/// Copies bytes in one instruction, which to the compiler is a call into the unknown: whatever others
+/// store or load there meanwhile, it assumes nothing.
+///
+/// # Safety
+///
+/// `from` is readable and `to` writable for `len` bytes, they do not overlap, and one of them is not
+/// shared.
+#[cfg(target_arch = "x86_64")]
+unsafe fn copy_long(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for the bytes; nothing else is touched, and the direction flag is clear
+    // on entry.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// Copies shared bytes out. Whole words are read at once where both sides are aligned to them, so a
 /// value of up to eight bytes is never torn.
 pub(crate) fn load(from: &[AtomicU8], to: &mut [u8]) {
@@ -71,6 +106,30 @@ pub(crate) fn store(to: &[AtomicU8], from: &[u8]) {
         }
     }
     store_few(tail, from_tail);
+}
+
+/// As [`load`] for bytes that nobody stores to meanwhile, or that may then be torn at any place.
+pub(crate) fn load_long(from: &[AtomicU8], to: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if to.len() >= LONG {
+        assert_eq!(from.len(), to.len(), "the caller has compared the lengths");
+        // SAFETY: the two are slices of that length, and `to` is this caller's own.
+        return unsafe { copy_long(from.as_ptr().cast(), to.as_mut_ptr(), to.len()) };
+    }
+    load(from, to);
+}
+
+/// As [`store`] for bytes that nobody looks at meanwhile, or may then find torn at any place.
+pub(crate) fn store_long(to: &[AtomicU8], from: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if from.len() >= LONG {
+        assert_eq!(from.len(), to.len(), "the caller has compared the lengths");
+        let shared = to.as_ptr().cast_mut().cast();
+        // SAFETY: the two are slices of that length, and atomics may be stored to through a shared
+        // reference; `from` is this caller's own.
+        return unsafe { copy_long(from.as_ptr(), shared, from.len()) };
+    }
+    store(to, from);
 }
 
 /// Sets shared bytes to zero.
@@ -118,14 +177,22 @@ mod tests {
 
     use super::*;
 
+    type Store = fn(&[AtomicU8], &[u8]);
+    type Load = fn(&[AtomicU8], &mut [u8]);
+
     proptest! {
         #[test]
-        fn bytes_come_out_as_they_went_in(bytes: Vec<u8>, skip in 0_usize..16) {
+        fn bytes_come_out_as_they_went_in(bytes: Vec<u8>, skip in 0_usize..16, times in 1_usize..40) {
+            let bytes = bytes.repeat(times);
             let shared: Vec<AtomicU8> = (0..bytes.len() + skip).map(|_| AtomicU8::new(1)).collect();
-            store(&shared[skip..], &bytes);
+            for (store, load) in [(store as Store, load as Load), (store_long, load_long)] {
+                clear(&shared[skip..]);
+                store(&shared[skip..], &bytes);
+                let mut read = vec![7; bytes.len()];
+                load(&shared[skip..], &mut read);
+                prop_assert_eq!(&read, &bytes);
+            }
             let mut read = vec![7; bytes.len()];
-            load(&shared[skip..], &mut read);
-            prop_assert_eq!(&read, &bytes);
             prop_assert!(shared[..skip].iter().all(|byte| byte.load(Ordering::Relaxed) == 1));
             clear(&shared[skip..]);
             load(&shared[skip..], &mut read);

@@ -16,7 +16,8 @@ use crate::sys::map::Map;
 use crate::sys::memfd::{self, Identity};
 use crate::sys::space;
 
-const IN_USE: Range = Range::byte(0);
+/// What each user of the memory has locked, in shared mode.
+pub(crate) const IN_USE: Range = Range::byte(0);
 
 static MAPPED: Mapped<Segment> = Mapped::new();
 
@@ -89,7 +90,7 @@ impl Drop for Segment {
 }
 
 /// A description of its own, which counts as a user of the memory while it is open.
-fn open_in_use(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+pub(crate) fn open_in_use(fd: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
     lock::try_lock(&fd, IN_USE, Mode::Shared).map_err(Error::system("lock shared memory"))?;
     Ok(fd)

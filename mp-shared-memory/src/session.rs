@@ -2,10 +2,13 @@
 //!
 //! A token names a session and memory in it. The process that first uses shared memory in a process
 //! tree is the root of its session: a thread of it, the `broker`, keeps a descriptor of all memory for which
-//! there is a token, and hands it out to processes of the same user. Nothing else goes through
+//! there is a token, and hands it out to processes of the same user. It also keeps what cannot lie in a
+//! queue, by `parking`. Nothing else goes through
 //! it: that an owner of a lock died, that memory is free, what a message contains, is known without.
 
 pub(crate) mod broker;
+mod kept;
+pub(crate) mod parking;
 pub(crate) mod token;
 
 use std::io;
@@ -13,13 +16,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use interprocess::local_socket::traits::Stream as _;
-use interprocess::local_socket::{GenericNamespaced, Name, ToNsName};
-use interprocess::os::unix::uds_local_socket::Stream;
-use mp_reduction::wire::{self, Frame, FrameReader};
+use mp_reduction::wire::{self, FrameReader, WireError};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use crate::error::SharedMemoryError as Error;
 use crate::sys::{memfd, peer};
@@ -27,16 +28,27 @@ use crate::sys::{memfd, peer};
 /// How long the root of a session has to answer; it does so at once, unless it is stopped.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// The kinds of frames to and from the broker; the body of a request is the nonce of the memory.
+/// How long a client has for its request once it was accepted.
+const REQUEST_LIMIT: Duration = Duration::from_secs(1);
+
+/// The kinds of frames to and from the broker. A body is a list of numbers of eight bytes, and that of a
+/// request begins with the nonce of the memory.
 pub(crate) mod kind {
     /// Comes with a descriptor to keep.
     pub(crate) const REGISTER: u8 = 1;
     pub(crate) const RESOLVE: u8 = 2;
     /// The sender makes named memory; when it is gone, what it left is to be removed.
     pub(crate) const WATCH: u8 = 3;
-    /// Comes with a descriptor, when it answers `RESOLVE`.
+    /// Comes with descriptors, when it answers `RESOLVE` and `FETCH`; its body is the ticket for `PARK`.
     pub(crate) const DONE: u8 = 4;
     pub(crate) const UNKNOWN: u8 = 5;
+    /// Comes with the descriptors of a message, and the numbers of its parts.
+    pub(crate) const PARK: u8 = 6;
+    /// These two have a ticket.
+    pub(crate) const FETCH: u8 = 7;
+    pub(crate) const UNPARK: u8 = 8;
+    /// The body is the error of the system.
+    pub(crate) const REFUSED: u8 = 9;
 }
 
 static SESSION: OnceLock<SessionName> = OnceLock::new();
@@ -84,16 +96,26 @@ pub(crate) fn register(
         // Nobody can use a token when the root is gone.
         return connect(session).map(drop).map_err(unreachable);
     }
+    keep(is_registered, session, nonce, fd)
+}
+
+fn keep(
+    is_registered: &AtomicU32,
+    session: SessionName,
+    nonce: u64,
+    fd: BorrowedFd<'_>,
+) -> Result<(), Error> {
     // The root must not share our description: our locks would outlive us.
     let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
-    request(session, kind::REGISTER, nonce, Some(fd.as_fd()))?;
+    request(session, kind::REGISTER, &[nonce], &[fd.as_fd()])?;
     is_registered.store(1, Ordering::Release);
     Ok(())
 }
 
-/// A descriptor of the memory that a session knows under this nonce.
+/// A descriptor of the memory that a session knows under this nonce. While it is open the memory is in use.
 pub(crate) fn resolve(session: SessionName, nonce: u64) -> Result<OwnedFd, Error> {
-    let descriptor = request(session, kind::RESOLVE, nonce, None)?;
+    let answer = request(session, kind::RESOLVE, &[nonce], &[])?;
+    let descriptor = answer.descriptors.into_iter().next();
     descriptor.ok_or(Error::foreign("its session answered without a descriptor"))
 }
 
@@ -102,7 +124,7 @@ pub(crate) fn resolve(session: SessionName, nonce: u64) -> Result<OwnedFd, Error
 pub(crate) fn watch() -> Result<UnixStream, Error> {
     let session = current_name();
     let socket = connect(session).map_err(unreachable)?;
-    wire::send_frame(&socket, kind::WATCH, &[0; 8], &[]).map_err(unreachable)?;
+    wire::send_frame(&socket, kind::WATCH, &0_u64.to_le_bytes(), &[]).map_err(unreachable)?;
     Ok(socket)
 }
 
@@ -113,48 +135,94 @@ pub(crate) fn is_root() -> bool {
 
 fn unreachable(source: io::Error) -> Error {
     // At a limit of its own a process says nothing of the root.
-    let full = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
+    let full = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::TOOMANYREFS];
     if full.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) {
-        return Error::system("connect to the session")(source);
+        return Error::system("ask the session")(source);
     }
     Error::SessionUnreachable { source: Arc::new(source) }
+}
+
+/// What the broker says when it has done what it was asked for.
+struct Answer {
+    number: Option<u64>,
+    descriptors: Vec<OwnedFd>,
 }
 
 fn request(
     session: SessionName,
     kind: u8,
-    nonce: u64,
-    fd: Option<BorrowedFd<'_>>,
-) -> Result<Option<OwnedFd>, Error> {
+    body: &[u64],
+    fds: &[BorrowedFd<'_>],
+) -> Result<Answer, Error> {
     if SESSION.get() == Some(&session) {
         broker::start_if_root(session).map_err(unreachable)?;
     }
-    let socket = connect(session).map_err(unreachable)?;
-    wire::send_frame(&socket, kind, &nonce.to_le_bytes(), fd.as_slice()).map_err(unreachable)?;
-    let mut reader = FrameReader::new();
+    let body: Vec<u8> = body.iter().flat_map(|number| number.to_le_bytes()).collect();
     loop {
-        match reader.next_frame().map_err(|e| unreachable(io::Error::other(e)))? {
-            Some(Frame { kind: kind::DONE, descriptors, .. }) => {
-                return Ok(descriptors.into_iter().next());
-            }
-            Some(Frame { kind: kind::UNKNOWN, .. }) => return Err(Error::Gone),
-            Some(_) => return Err(Error::foreign("its session speaks another language")),
-            None => {}
-        }
-        if reader.fill(&socket).map_err(unreachable)? == 0 {
-            return Err(unreachable(io::ErrorKind::ConnectionAborted.into()));
+        let socket = connect(session).map_err(unreachable)?;
+        let connected = Instant::now();
+        match ask(&socket, kind, &body, fds) {
+            // This process was stopped, or had no turn, for so long that it was given up.
+            Err(Error::SessionUnreachable { source })
+                if is_cut_off(&source) && connected.elapsed() >= REQUEST_LIMIT => {}
+            outcome => return outcome,
         }
     }
 }
 
+fn ask(
+    socket: &UnixStream,
+    kind: u8,
+    body: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> Result<Answer, Error> {
+    wire::send_frame(socket, kind, body, fds).map_err(unreachable)?;
+    let mut reader = FrameReader::new();
+    let frame = loop {
+        match reader.next_frame() {
+            Ok(Some(frame)) => break frame,
+            Ok(None) => {}
+            Err(WireError::Descriptors { .. }) => {
+                return Err(Error::system("take descriptors of the session")(Errno::MFILE));
+            }
+            Err(error) => return Err(unreachable(io::Error::other(error))),
+        }
+        if reader.fill(socket).map_err(unreachable)? == 0 {
+            return Err(unreachable(io::ErrorKind::ConnectionAborted.into()));
+        }
+    };
+    let number = frame.body.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    match frame.kind {
+        kind::DONE => Ok(Answer { number, descriptors: frame.descriptors }),
+        kind::UNKNOWN => Err(Error::Gone),
+        kind::REFUSED => {
+            let errno = number.and_then(|errno| i32::try_from(errno).ok()).unwrap_or_default();
+            let source = Arc::new(io::Error::from_raw_os_error(errno));
+            Err(Error::SessionExhausted { source })
+        }
+        _ => Err(Error::foreign("its session speaks another language")),
+    }
+}
+
+fn is_cut_off(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+}
+
 /// A connection to the root of a session, if that runs as this user or as the system's.
 fn connect(session: SessionName) -> io::Result<UnixStream> {
-    let socket = UnixStream::from(OwnedFd::from(Stream::connect(socket_name(session)?)?));
+    let (family, flags) = (AddressFamily::UNIX, SocketFlags::CLOEXEC);
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    // Before it connects: while the root is stopped and many have asked, that waits as well.
+    for direction in [sockopt::Timeout::Recv, sockopt::Timeout::Send] {
+        sockopt::set_socket_timeout(&socket, direction, Some(ANSWER_LIMIT))?;
+    }
+    let address = SocketAddrUnix::new_abstract_name(socket_name(session).as_bytes())?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
+    let socket = UnixStream::from(socket);
     if !is_trusted(&socket)? {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    socket.set_read_timeout(Some(ANSWER_LIMIT))?;
-    socket.set_write_timeout(Some(ANSWER_LIMIT))?;
     Ok(socket)
 }
 
@@ -165,8 +233,8 @@ pub(crate) fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
 }
 
 /// The abstract socket of a session: it has no file, and is gone with the process.
-pub(crate) fn socket_name(session: SessionName) -> io::Result<Name<'static>> {
-    format!("mp-session-{}", token::write_session(session)).to_ns_name::<GenericNamespaced>()
+fn socket_name(session: SessionName) -> String {
+    format!("mp-session-{}", token::write_session(session))
 }
 
 #[cfg(test)]

@@ -1,30 +1,29 @@
-//! The thread of the root that keeps descriptors and hands them out.
+//! The thread of the root that keeps descriptors and hands them out: who asks, and when.
+//! What is kept, and how long, is decided by [`kept`](super::kept).
 //!
 //! It sleeps in `poll`. Each connection carries one request, but for those of makers of named memory, which stay
 //! until their process is gone. A client that breaks the protocol is cut off; one that says
 //! nothing costs a descriptor until it has said nothing for too long.
 
-use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use interprocess::local_socket::ListenerOptions;
+use interprocess::local_socket::{GenericNamespaced, ListenerOptions, ToNsName};
 use interprocess::os::unix::uds_local_socket::Listener;
-use mp_reduction::wire::{self, FrameReader};
+use mp_reduction::wire::{self, FrameReader, WireError};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::{SessionName, is_trusted, kind, socket_name};
+use super::kept::{Kept, Refusal};
+use super::{REQUEST_LIMIT, SessionName, is_trusted, kind, parking, socket_name};
 use crate::named::abandoned;
-use crate::sys::lock::{self, Range};
 use crate::sys::peer;
 
-/// How long a client has for its request.
-const REQUEST_LIMIT: Duration = Duration::from_secs(1);
 /// How often it is looked for memory that nobody uses any more, while there is any at all.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nobody is accepted after the system had no descriptor for it.
@@ -55,12 +54,13 @@ pub(crate) fn start_if_root(session: SessionName) -> io::Result<()> {
         let forked = || io::Error::other("this process is a forked copy of a session's root");
         return if is_copy { Err(forked()) } else { Ok(()) };
     }
-    let listener: Listener =
-        ListenerOptions::new().name(socket_name(session)?).create_sync_as::<Listener>()?;
+    let name = socket_name(session).to_ns_name::<GenericNamespaced>()?;
+    let listener: Listener = ListenerOptions::new().name(name).create_sync_as::<Listener>()?;
     let listener = UnixListener::from(OwnedFd::from(listener));
     listener.set_nonblocking(true)?;
-    let (clients, kept, looked_at) = (Vec::new(), HashMap::new(), Instant::now());
-    let broker = Broker { listener, clients, kept, looked_at, accepts_from: None };
+    let spare = spare(&listener);
+    let (clients, kept, looked_at) = (Vec::new(), Kept::default(), Instant::now());
+    let broker = Broker { listener, clients, kept, looked_at, accepts_from: None, spare };
     let thread = std::thread::Builder::new().name("mp-session".to_owned());
     thread.stack_size(256 * 1024).spawn(move || broker.run())?;
     let _first = RUNNING.set((session, std::process::id()));
@@ -74,12 +74,18 @@ pub(crate) fn is_root(session: SessionName) -> bool {
 struct Broker {
     listener: UnixListener,
     clients: Vec<Client>,
-    /// Descriptors without locks, by nonce.
-    kept: HashMap<u64, OwnedFd>,
-    /// When it was last looked for those that nobody uses.
+    kept: Kept,
+    /// When it was last looked for what nobody uses.
     looked_at: Instant,
     /// Set when there was no descriptor for a connection.
     accepts_from: Option<Instant>,
+    /// A descriptor to give up for a connection when the process has no other left: so that who asks is told why
+    /// it is refused, or gets what needs none.
+    spare: Option<OwnedFd>,
+}
+
+fn spare(listener: &UnixListener) -> Option<OwnedFd> {
+    listener.as_fd().try_clone_to_owned().ok()
 }
 
 struct Client {
@@ -124,6 +130,10 @@ impl Broker {
                 abandoned::remove();
             }
             self.forget_unused();
+            if self.spare.is_none() {
+                self.spare = spare(&self.listener);
+                self.accepts_from = self.accepts_from.filter(|_| self.spare.is_none());
+            }
         }
     }
 
@@ -137,7 +147,7 @@ impl Broker {
             Some(process) if client.is_ending => PollFd::new(process, PollFlags::IN),
             _ => PollFd::new(&client.socket, PollFlags::IN),
         }));
-        // The end of its last user is announced by nobody; a token is rare, and so is this look.
+        // The end of the last user is announced by nobody.
         let look = (!self.kept.is_empty()).then(|| self.looked_at + LOOK_INTERVAL);
         let deadlines = self.clients.iter().filter_map(|client| client.deadline);
         let timeout = deadlines.chain(look).chain(pauses).min().and_then(|limit| {
@@ -161,6 +171,12 @@ impl Broker {
             let socket = match self.listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if error.raw_os_error() == Some(Errno::MFILE.raw_os_error())
+                        && self.spare.take().is_some() =>
+                {
+                    continue;
+                }
                 Err(_) => {
                     // No descriptor, most likely: the listener stays ready, and must not be asked
                     // again at once.
@@ -193,42 +209,84 @@ impl Broker {
         let frame = match reader.next_frame() {
             Ok(Some(frame)) => frame,
             Ok(None) => return Next::Stays,
+            Err(WireError::Descriptors { .. }) => {
+                refuse(socket, &io::Error::from(Errno::MFILE));
+                return Next::Leaves;
+            }
             Err(_) => return Next::Leaves,
         };
-        let Ok(nonce) = frame.body.as_ref().try_into().map(u64::from_le_bytes) else {
+        let (numbers, rest) = frame.body.as_chunks();
+        let Some((&nonce, numbers)) = numbers.split_first().filter(|_| rest.is_empty()) else {
             return Next::Leaves;
         };
-        // An answer is so short that it fits into the socket; a client that does not read it has left.
-        let answer = |kind: u8, fd: Option<&OwnedFd>| {
-            let fds: Vec<_> = fd.iter().map(AsFd::as_fd).collect();
-            let _sent = wire::send_frame(&*socket, kind, &[], &fds);
-            Next::Leaves
-        };
-        match (frame.kind, frame.descriptors.into_iter().next()) {
-            (kind::REGISTER, Some(fd)) => {
-                self.kept.insert(nonce, fd);
-                answer(kind::DONE, None)
-            }
-            (kind::RESOLVE, _) => match self.kept.get(&nonce) {
-                Some(fd) => answer(kind::DONE, Some(fd)),
-                None => answer(kind::UNKNOWN, None),
-            },
-            (kind::WATCH, _) => {
-                *deadline = None;
-                // Without it, what the maker leaves may wait for the next process that looks.
-                let pid = peer::credentials(socket).ok().and_then(|peer| peer.pid);
-                *process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-                Next::Stays
-            }
-            _ => Next::Leaves,
+        let nonce = u64::from_le_bytes(nonce);
+        let numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
+        let request = Request { nonce, numbers: numbers.collect(), descriptors: frame.descriptors };
+        if frame.kind == kind::WATCH {
+            *deadline = None;
+            // Without it, what the maker leaves may wait for the next process that looks.
+            let pid = peer::credentials(socket).ok().and_then(|peer| peer.pid);
+            *process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            return Next::Stays;
         }
+        match answer(&mut self.kept, socket, frame.kind, request) {
+            Ok(()) | Err(Refusal::Absurd) => {}
+            Err(Refusal::Unknown) => {
+                let _sent = wire::send_frame(&*socket, kind::UNKNOWN, &[], &[]);
+            }
+            Err(Refusal::System(error)) => refuse(socket, &error),
+        }
+        Next::Leaves
     }
 
     /// Closes the descriptors of memory that nobody uses any more.
     fn forget_unused(&mut self) {
         if self.looked_at.elapsed() >= LOOK_INTERVAL {
-            self.kept.retain(|_, fd| lock::is_locked_by_other(fd, Range::ALL).unwrap_or(true));
+            self.kept.forget_unused();
             self.looked_at = Instant::now();
         }
     }
+}
+
+struct Request {
+    nonce: u64,
+    numbers: Vec<u64>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// Does what a client asks for and says so. An answer is so short that it fits into the socket.
+fn answer(kept: &mut Kept, socket: &UnixStream, kind: u8, request: Request) -> Result<(), Refusal> {
+    let Request { nonce, numbers, descriptors } = request;
+    let done =
+        |body: &[u8], fds: &[BorrowedFd<'_>]| wire::send_frame(socket, kind::DONE, body, fds);
+    match (kind, numbers.as_slice(), descriptors.as_slice()) {
+        (kind::REGISTER, [], [fd]) => {
+            kept.register(nonce, fd)?;
+            done(&[], &[])?;
+        }
+        (kind::RESOLVE, [], []) => done(&[], &[kept.resolve(nonce)?.as_fd()])?,
+        (kind::PARK, _, [_, ..]) => {
+            let parts = numbers.into_iter().map(parking::from_number).collect();
+            let ticket = kept.park(nonce, descriptors, parts)?;
+            if done(&ticket.to_le_bytes(), &[]).is_err() {
+                kept.unpark(nonce, ticket); // whoever has asked is gone
+            }
+        }
+        (kind::FETCH, [ticket], []) => {
+            let given = kept.fetch(nonce, *ticket)?;
+            done(&[], &given.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+        }
+        (kind::UNPARK, [ticket], []) => {
+            kept.unpark(nonce, *ticket);
+            done(&[], &[])?;
+        }
+        _ => return Err(Refusal::Absurd),
+    }
+    Ok(())
+}
+
+fn refuse(socket: &UnixStream, error: &io::Error) {
+    let errno = error.raw_os_error().and_then(|errno| u64::try_from(errno).ok());
+    let body = errno.unwrap_or_default().to_le_bytes();
+    let _sent = wire::send_frame(socket, kind::REFUSED, &body, &[]);
 }

@@ -16,7 +16,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::region::ShmLayout;
 
-/// A whole shared memory object in the address space of this process.
+/// A shared memory object, or a part of one, in the address space of this process.
 ///
 /// # Invariants
 ///
@@ -37,11 +37,28 @@ unsafe impl Sync for Map {}
 impl Map {
     /// Maps all of a memory object whose length cannot change.
     pub(crate) fn new(fd: impl AsFd, len: usize) -> io::Result<Map> {
+        Map::window(fd, 0, len)
+    }
+
+    /// Maps a part of it, which starts at a page.
+    pub(crate) fn window(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Map> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        let anywhere = std::ptr::null_mut();
         // SAFETY: the kernel chooses an address that nothing else uses.
-        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, flags, fd, 0) };
+        let base = unsafe { rustix::mm::mmap(anywhere, len, protection, flags, fd, offset) };
         let base = NonNull::new(base?.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Map { base, len })
+    }
+
+    /// Makes the system lay out a part of it in one go, that it would else do page by page when they are touched.
+    pub(crate) fn populate(&self, offset: usize, len: usize) {
+        if offset.checked_add(len).is_some_and(|end| end <= self.len) {
+            let start = self.base.as_ptr().wrapping_add(offset).cast();
+            // SAFETY: *mapped* and the check above, and no byte changes by it.
+            // A kernel before 5.14 does not know it; nothing depends on it.
+            let _advised =
+                unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::LinuxPopulateWrite) };
+        }
     }
 
     /// The object of type `T` at `offset`.

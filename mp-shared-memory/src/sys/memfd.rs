@@ -11,21 +11,41 @@ use super::space;
 
 /// Makes `len` bytes of memory, zero and reserved, that can never change its length.
 pub(crate) fn create(name: &CStr, len: u64) -> io::Result<OwnedFd> {
+    let fd = create_sparse(name, len)?;
+    reserve(&fd, 0, len)?;
+    Ok(fd)
+}
+
+/// Makes `len` bytes of memory that can never change its length, none of them reserved.
+pub(crate) fn create_sparse(name: &CStr, len: u64) -> io::Result<OwnedFd> {
     space::check_file_limit(len)?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Kernels before 6.3 do not know of memory that must not be executed.
     let fd = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| rustix::fs::memfd_create(name, flags))?;
     rustix::fs::ftruncate(&fd, len)?;
+    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+/// Makes sure that there is memory behind a part; what had none is zero.
+pub(crate) fn reserve(fd: impl AsFd, offset: u64, len: u64) -> io::Result<()> {
+    allocate(fd, FallocateFlags::empty(), offset, len)
+}
+
+/// Gives the memory behind a part back to the system.
+pub(crate) fn release(fd: impl AsFd, offset: u64, len: u64) -> io::Result<()> {
+    allocate(fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
+}
+
+fn allocate(fd: impl AsFd, flags: FallocateFlags, offset: u64, len: u64) -> io::Result<()> {
     loop {
-        match rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, len) {
-            Ok(()) => break,
+        match rustix::fs::fallocate(&fd, flags, offset, len) {
+            Ok(()) => return Ok(()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(fd)
 }
 
 /// A description of its own for the same memory, without any locks.

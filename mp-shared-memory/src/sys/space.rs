@@ -43,6 +43,11 @@ pub(crate) fn available() -> u64 {
     limits.into_iter().flatten().min().unwrap_or(u64::MAX)
 }
 
+/// The longest file that this process may make.
+pub(crate) fn file_limit() -> Option<usize> {
+    getrlimit(Resource::Fsize).current.and_then(|limit| usize::try_from(limit).ok())
+}
+
 /// Beyond this limit the kernel would not fail a call but send a signal.
 pub(crate) fn check_file_limit(len: u64) -> io::Result<()> {
     match getrlimit(Resource::Fsize).current {
