@@ -1,6 +1,8 @@
 //! [`SpawnContext`]: the calls of the library as methods of one object, as Python's contexts are.
 
 use bytemuck::Pod;
+use mp_connection::{Connection, ConnectionError, Pipe};
+use mp_queues::{JoinableQueue, Queue, QueueError, SimpleQueue};
 use mp_remote_exception::Result;
 use mp_shared_memory::{RawArray, RawValue, SharedMemoryError};
 use mp_sync::{
@@ -79,6 +81,49 @@ impl SpawnContext {
     /// See [`cpu_count`](crate::cpu_count).
     pub fn cpu_count(&self) -> usize {
         crate::cpu_count()
+    }
+
+    /// The two ends of a new [`Pipe`]: both send and receive if it is `duplex`, else the first receives what
+    /// the second sends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pipe::duplex`].
+    pub fn pipe(
+        &self,
+        duplex: bool,
+    ) -> std::result::Result<(Connection, Connection), ConnectionError> {
+        if duplex { Pipe::duplex() } else { Pipe::simplex() }
+    }
+
+    /// A new [`Queue`] for at most `maxsize` items, or any number if that is 0; see [`Queue::builder`] for a limit of bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Queue::bounded`].
+    pub fn queue<T>(&self, maxsize: usize) -> std::result::Result<Queue<T>, QueueError> {
+        Queue::bounded(maxsize)
+    }
+
+    /// A new [`JoinableQueue`] for at most `maxsize` items, or any number if that is 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`JoinableQueue::bounded`].
+    pub fn joinable_queue<T>(
+        &self,
+        maxsize: usize,
+    ) -> std::result::Result<JoinableQueue<T>, QueueError> {
+        JoinableQueue::bounded(maxsize)
+    }
+
+    /// A new [`SimpleQueue`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SimpleQueue::new`].
+    pub fn simple_queue<T>(&self) -> std::result::Result<SimpleQueue<T>, QueueError> {
+        SimpleQueue::new()
     }
 
     /// A new [`Lock`].

@@ -20,6 +20,7 @@ mod sys;
 mod target;
 mod thread;
 mod wait;
+mod waitable;
 
 pub use builder::ProcessBuilder;
 pub use context::{

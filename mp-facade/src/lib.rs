@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 #![doc = include_str!("../README.md")]
 
+pub use mp_connection as connection;
+pub use mp_connection::{Connection, ConnectionError, Pipe};
 #[doc(hidden)]
 pub use mp_context::__private;
 pub use mp_context::{
@@ -12,6 +14,7 @@ pub use mp_context::{
     init, log_origin, parent_process, set_executable, wait,
 };
 pub use mp_macros::main;
+pub use mp_queues::{Iter, JoinableQueue, Queue, QueueBuilder, QueueError, SimpleQueue, TryIter};
 pub use mp_reduction::DupFd;
 pub use mp_remote_exception::{
     Error, RemoteException, Result, bail, ensure, get_remote_traceback, is_remote_exception,

@@ -1,4 +1,4 @@
-//! Every call of the public page for errors, processes and threads, as a user writes it.
+//! Every call of the public page, as a user writes it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::process::Stdio;
@@ -156,6 +156,52 @@ fn meetings() {
     assert_eq!(mp::Barrier::new(3).unwrap().parties(), 3);
 }
 
+#[test]
+fn connections() {
+    use mp::connection::{Client, Listener};
+
+    let (a, b): (mp::Connection, mp::Connection) = mp::Pipe::duplex().unwrap();
+    a.send(&(1, "x")).unwrap();
+    assert!(b.poll(Some(LONG)).unwrap());
+    let x: (i32, String) = b.recv().unwrap();
+    a.send_bytes(x.1.as_bytes()).unwrap();
+    assert_eq!(b.recv_bytes().unwrap(), b"x");
+    a.send_bytes(&[0; 9]).unwrap();
+    assert_eq!(b.recv_bytes_limited(9).unwrap(), [0; 9]);
+    assert!(a.is_readable() && a.is_writable());
+    a.close();
+    assert!(matches!(b.recv::<u8>(), Err(mp::ConnectionError::EndOfFile)));
+
+    let authkey: &[u8] = b"secret";
+    let l = mp::connection::Listener::bind(("localhost", 0), Some(authkey)).unwrap();
+    let p = mp::Process::start(
+        |address: mp::connection::Address| {
+            let c = Client::connect(address, Some(b"secret"))?;
+            Ok(c.send("hello")?)
+        },
+        (l.address().clone(),),
+    );
+    let p = p.unwrap();
+    let c = l.accept().unwrap();
+    assert_eq!(c.recv::<String>().unwrap(), "hello");
+    let (receiver, sender) = mp::MP_SPAWN_CTX.pipe(false).unwrap();
+    let ready = mp::connection::wait(&[&receiver, &c, &p], Some(LONG)).unwrap();
+    assert!(!ready.is_empty() && !ready.contains(&0));
+    p.join().unwrap();
+    assert_eq!(mp::connection::wait(&[&receiver, &c, &p, &l], None).unwrap(), [1, 2]);
+    sender.send(&c).unwrap();
+    assert!(receiver.recv::<mp::Connection>().unwrap().is_readable());
+
+    let path = std::env::temp_dir().join(format!("mp-public-face-{}", std::process::id()));
+    for listener in
+        [Listener::new(None), Listener::bind(&path, None), Listener::bind("\0mp-face", None)]
+    {
+        let listener = listener.unwrap();
+        let _client = Client::connect(listener.address(), None).unwrap();
+        assert!(listener.accept_timeout(LONG).unwrap().is_some());
+    }
+}
+
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -195,4 +241,49 @@ fn values_and_memory() {
     assert!(
         ctx.array(&[1_u8]).is_ok() && ctx.raw_value(1_u8).is_ok() && ctx.raw_array(&[1_u8]).is_ok()
     );
+}
+
+#[test]
+fn queues() {
+    let q = mp::Queue::<String>::new().unwrap();
+    let bounded = mp::Queue::<u8>::bounded(1).unwrap();
+    let limited = mp::Queue::<u8>::builder().maxsize(5).max_bytes(1 << 16).build().unwrap();
+    let items = ["a", "b", "c"].map(str::to_owned);
+    q.put(&items[0]).unwrap();
+    q.put_timeout(&items[1], LONG).unwrap();
+    q.put_nowait(&items[2]).unwrap();
+    assert_eq!((q.qsize(), q.is_empty(), q.is_full(), limited.maxsize()), (3, false, false, 5));
+    assert_eq!(q.get().unwrap(), "a");
+    assert_eq!(q.get_timeout(LONG).unwrap(), "b");
+    assert_eq!(q.get_nowait().unwrap(), "c");
+    assert!(matches!(q.get_nowait(), Err(mp::QueueError::Empty)));
+    bounded.put(&1).unwrap();
+    assert!(matches!(bounded.put_nowait(&2), Err(mp::QueueError::Full)));
+    q.put_many(&items).unwrap();
+    assert_eq!(q.get_many(10).unwrap(), items);
+    q.put_bytes(b"bytes").unwrap();
+    let mut bytes = Vec::new();
+    q.get_bytes(&mut bytes).unwrap();
+    assert_eq!(bytes, b"bytes");
+    q.put_bytes(b"\xc1").unwrap();
+    assert!(matches!(q.get(), Err(mp::QueueError::Decode(_))));
+    assert!(matches!(limited.put_bytes(&[0; 1 << 17]), Err(mp::QueueError::TooLarge { .. })));
+    q.close();
+    assert!(matches!(q.put(&items[0]), Err(mp::QueueError::Closed)));
+
+    let j = mp::JoinableQueue::<u8>::new().unwrap();
+    j.put(&1).unwrap();
+    assert!(!j.join_timeout(Duration::ZERO).unwrap());
+    j.task_done().unwrap();
+    j.join().unwrap();
+    assert!(matches!(j.task_done(), Err(mp::QueueError::TooManyTaskDone)));
+
+    let s = mp::SimpleQueue::<Option<()>>::new().unwrap();
+    s.put(&None).unwrap();
+    assert!(!s.is_empty() && s.get().unwrap().is_none());
+    s.close();
+
+    let ctx = mp::SpawnContext::new();
+    let made = (ctx.queue::<u8>(3), ctx.joinable_queue::<u8>(0), ctx.simple_queue::<u8>());
+    assert!(made.0.is_ok_and(|q| q.maxsize() == 3) && made.1.is_ok() && made.2.is_ok());
 }

@@ -69,15 +69,20 @@ pub struct Frame<'a> {
     pub descriptors: Vec<OwnedFd>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    kind: u8,
-    descriptors: u8,
-    len: u64,
+/// What stands before the body of a frame, for those who send and read frames in their own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame is, for the two sides to agree on.
+    pub kind: u8,
+    /// How many descriptors come with its first byte.
+    pub descriptors: u8,
+    /// The length of the body in bytes.
+    pub len: u64,
 }
 
 impl Header {
-    fn to_bytes(self) -> [u8; HEADER_LEN] {
+    /// The header as it is sent.
+    pub fn to_bytes(self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4] = self.kind;
@@ -86,7 +91,12 @@ impl Header {
         bytes
     }
 
-    fn from_bytes(bytes: [u8; HEADER_LEN]) -> Result<Header, WireError> {
+    /// Takes a header that has arrived. Its length is checked against nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Header`] for any other bytes.
+    pub fn from_bytes(bytes: [u8; HEADER_LEN]) -> Result<Header, WireError> {
         let [m0, m1, m2, m3, kind, descriptors, 0, 0, len @ ..] = bytes else {
             return Err(WireError::Header(bytes));
         };

@@ -40,17 +40,23 @@ impl Spin {
     /// Spins until `ready` gives something, if that is likely to pay off.
     pub fn until<R>(&self, mut ready: impl FnMut() -> Option<R>) -> Option<R> {
         // What is there at once says nothing about spinning.
-        ready().or_else(|| self.spin((1, 1), ready))
+        ready().or_else(|| self.spin(MAX_PAUSES, (1, 1), ready))
     }
 
     /// As [`until`](Spin::until), for what was seen to be in use just now: each look takes the cache
     /// line away from the one who uses it, so looks are few and become fewer.
     pub fn until_free<R>(&self, ready: impl FnMut() -> Option<R>) -> Option<R> {
-        self.spin(INTERVALS, ready)
+        self.until_within(MAX_PAUSES, ready)
+    }
+
+    /// As [`until_free`](Spin::until_free), for what takes others as long as so many pauses.
+    pub fn until_within<R>(&self, pauses: u32, ready: impl FnMut() -> Option<R>) -> Option<R> {
+        self.spin(pauses, INTERVALS, ready)
     }
 
     fn spin<R>(
         &self,
+        pauses: u32,
         (mut interval, longest): (u32, u32),
         mut ready: impl FnMut() -> Option<R>,
     ) -> Option<R> {
@@ -60,7 +66,7 @@ impl Spin {
         let memory = self.0.load(Relaxed);
         let (credit, waits) = (memory & 0xffff, memory >> 16);
         let spins = credit > 0 || waits.is_multiple_of(*ATTEMPT);
-        let limit = if spins { MAX_PAUSES } else { 0 };
+        let limit = if spins { pauses } else { 0 };
         let (mut used, mut found) = (0, None);
         while found.is_none() && used < limit {
             (0..interval).for_each(|_| pause());

@@ -1,0 +1,199 @@
+//! Messages on a socket: each is one frame of [`wire`](mp_reduction::wire), read exactly to its end.
+//!
+//! Nothing is ever read ahead: several processes may hold a copy of one end, and what one of them has not
+//! received is there for the others.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use mp_reduction::wire::{HEADER_LEN, Header};
+use mp_reduction::{EncodeError, MAX_DESCRIPTORS, Message};
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+
+use crate::closable::Sleepers;
+use crate::error::ConnectionError;
+use crate::sys::socket::Socket;
+
+/// The kinds of frames.
+pub(crate) mod kind {
+    pub(crate) const MESSAGE: u8 = 1;
+    /// The listener does not accept a client that has no key.
+    pub(crate) const REFUSED: u8 = 2;
+}
+
+/// Frames up to this length are put together before they are sent, which costs less than two pieces.
+const SHORT_LEN: usize = 1024;
+
+/// A frame that has arrived.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Whether it says that the listener does not accept a client that has no key.
+    pub(crate) is_refusal: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+/// Why a frame was not received.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: ConnectionError,
+    /// Whether the next frame cannot be found any more.
+    pub(crate) is_lost: bool,
+}
+
+/// A socket, and those who sleep on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream<'a> {
+    pub(crate) socket: &'a Socket,
+    pub(crate) sleepers: &'a Sleepers,
+}
+
+impl Stream<'_> {
+    fn sleep(&self, events: PollFlags) -> Result<(), ConnectionError> {
+        self.sleepers.sleep(self.socket.as_fd(), events, None).map(drop)
+    }
+
+    /// Sends a frame, sleeping while there is no room.
+    ///
+    /// If it cannot be sent to its end, whoever receives is told so by the end of the stream.
+    pub(crate) fn send(
+        &self,
+        kind: u8,
+        body: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), ConnectionError> {
+        let count = descriptors.len();
+        let count = u8::try_from(count).ok().filter(|_| count <= MAX_DESCRIPTORS).ok_or(
+            EncodeError::TooManyDescriptors { type_name: std::any::type_name::<Message>(), count },
+        )?;
+        let header = Header { kind, descriptors: count, len: body.len() as u64 }.to_bytes();
+        let mut short = [0; SHORT_LEN];
+        let (first, rest) = match short.get_mut(..HEADER_LEN + body.len()) {
+            Some(frame) => {
+                frame[..HEADER_LEN].copy_from_slice(&header);
+                frame[HEADER_LEN..].copy_from_slice(body);
+                (&*frame, &[][..])
+            }
+            None => (&header[..], body),
+        };
+        let mut sent = 0;
+        let outcome = self.send_parts(first, rest, descriptors, &mut sent);
+        if outcome.is_err() && sent > 0 {
+            self.socket.stop_sending();
+        }
+        outcome
+    }
+
+    fn send_parts(
+        &self,
+        first: &[u8],
+        rest: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+        sent: &mut usize,
+    ) -> Result<(), ConnectionError> {
+        while *sent < first.len() + rest.len() {
+            let parts = [
+                IoSlice::new(first.get(*sent..).unwrap_or_default()),
+                IoSlice::new(&rest[sent.saturating_sub(first.len())..]),
+            ];
+            match self.socket.send(&parts, if *sent == 0 { descriptors } else { &[] }) {
+                Ok(n) => *sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.sleep(PollFlags::OUT)?;
+                }
+                Err(error) => return Err(sending(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives a frame, sleeping until all of it is there; its body may be at most `limit` bytes long.
+    pub(crate) fn receive(&self, limit: Option<usize>) -> Result<Frame, Failure> {
+        let mut got = 0;
+        self.receive_parts(limit, &mut got).map_err(|error| {
+            let is_taken = matches!(
+                error,
+                ConnectionError::Truncated { .. } | ConnectionError::DescriptorsLost { .. }
+            );
+            Failure { is_lost: got > 0 && !is_taken, error }
+        })
+    }
+
+    fn receive_parts(
+        &self,
+        limit: Option<usize>,
+        got: &mut usize,
+    ) -> Result<Frame, ConnectionError> {
+        let mut header = [0; HEADER_LEN];
+        let mut descriptors = Vec::new();
+        while *got < HEADER_LEN {
+            let rest = &mut header[*got..];
+            let received = self.socket.receive_with_descriptors(rest, &mut descriptors);
+            *got += self.progress(received, *got, HEADER_LEN)?;
+        }
+        let Header { kind, descriptors: count, len } =
+            Header::from_bytes(header).map_err(|_| ConnectionError::Protocol { header })?;
+        if ![kind::MESSAGE, kind::REFUSED].contains(&kind) {
+            return Err(ConnectionError::Protocol { header });
+        }
+        if let Some(max) = limit.filter(|limit| len > *limit as u64) {
+            return Err(ConnectionError::MessageTooLong { len, max: max as u64 });
+        }
+        let no_memory = ConnectionError::NoMemory { len };
+        let Some(total) = usize::try_from(len).ok().and_then(|len| len.checked_add(HEADER_LEN))
+        else {
+            return Err(no_memory);
+        };
+        // More than the machine has is refused; the rest is used only as it is filled.
+        let mut body = Vec::new();
+        body.try_reserve_exact(total - HEADER_LEN).map_err(|_| no_memory)?;
+        while *got < total {
+            let received = self.socket.receive(&mut body, total - *got);
+            *got += self.progress(received, *got, total)?;
+        }
+        let (expected, arrived) = (usize::from(count), descriptors.len());
+        if arrived < expected {
+            return Err(ConnectionError::DescriptorsLost { expected, arrived });
+        }
+        descriptors.truncate(expected);
+        Ok(Frame { is_refusal: kind == kind::REFUSED, body, descriptors })
+    }
+
+    /// How much a call received; sleeps if there was nothing.
+    fn progress(
+        &self,
+        received: io::Result<usize>,
+        got: usize,
+        len: usize,
+    ) -> Result<usize, ConnectionError> {
+        match received {
+            Ok(0) => {}
+            Ok(n) => return Ok(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.sleep(PollFlags::IN)?;
+                return Ok(0);
+            }
+            // It closed without receiving all that was sent to it; for those who receive it is just gone.
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(ConnectionError::io("receive from a socket")(error)),
+        }
+        if got == 0 {
+            return Err(ConnectionError::EndOfFile);
+        }
+        Err(ConnectionError::Truncated { got: got as u64, len: len as u64 })
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::PIPE, Errno::CONNRESET, Errno::CONNABORTED];
+    gone.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn sending(error: io::Error) -> ConnectionError {
+    if is_gone(&error) {
+        ConnectionError::BrokenPipe
+    } else {
+        ConnectionError::io("send to a socket")(error)
+    }
+}

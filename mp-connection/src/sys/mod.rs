@@ -1,0 +1,7 @@
+//! Everything that knows the operating system.
+
+pub(crate) mod local;
+pub(crate) mod poll;
+pub(crate) mod random;
+pub(crate) mod socket;
+pub(crate) mod waker;

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod buffer;
+mod error;
+mod frame;
+mod handle;
+mod iter;
+mod joinable;
+mod queue;
+mod simple;
+mod state;
+mod store;
+mod sys;
+
+pub use error::QueueError;
+pub use iter::{Iter, TryIter};
+pub use joinable::JoinableQueue;
+pub use queue::{Queue, QueueBuilder};
+pub use simple::SimpleQueue;

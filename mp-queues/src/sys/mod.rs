@@ -1,0 +1,3 @@
+//! What vouches for the memory of a queue. Everything unsafe is in here.
+
+mod layout;
