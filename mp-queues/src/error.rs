@@ -58,7 +58,7 @@ pub enum QueueError {
     #[error("task_done was called more often than items were put")]
     TooManyTaskDone,
     /// A number of items that no queue can have as its limit.
-    #[error("a queue cannot be limited to {maxsize} items")]
+    #[error("a queue cannot be limited to {maxsize} items, at most to {}", i32::MAX)]
     InvalidMaxsize {
         /// The number.
         maxsize: u64,
