@@ -9,10 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::pair::time;
 
+/// What one side does each time.
+pub(crate) type Part = Box<dyn FnMut() -> mp::Result<()>>;
+
 /// What two processes do together. It goes to both.
+pub(crate) trait Parts: Clone + Serialize + DeserializeOwned + 'static {
+    /// The part of side 0 or side 1, ready to be played as often as it is asked for.
+    fn part(self, side: usize) -> mp::Result<Part>;
+}
+
+/// Parts that need no preparation.
 pub(crate) trait Duet: Clone + Serialize + DeserializeOwned + 'static {
     /// The part of side 0 or side 1, once.
     fn play(&self, side: usize) -> mp::Result<()>;
+}
+
+impl<D: Duet> Parts for D {
+    fn part(self, side: usize) -> mp::Result<Part> {
+        Ok(Box::new(move || self.play(side)))
+    }
 }
 
 /// The two processes of a duet.
@@ -30,24 +45,25 @@ struct Line {
     done: mp::Event,
 }
 
-fn answer<D: Duet>(duet: D, side: usize, line: Line) -> mp::Result<()> {
+fn answer<P: Parts>(parts: P, side: usize, line: Line) -> mp::Result<()> {
+    let mut play = parts.part(side)?;
     loop {
         line.asked.wait()?;
         line.asked.clear();
-        duet.play(side)?;
+        play()?;
         line.done.set();
     }
 }
 
 impl Players {
     /// Each runs on a core of its own; left to itself, a system with other work often puts both on one.
-    pub(crate) fn start<D: Duet>(duet: &D) -> mp::Result<Players> {
-        Ok(Players([Player::start(duet, 0, 0)?, Player::start(duet, 1, 1)?]))
+    pub(crate) fn start<P: Parts>(parts: &P) -> mp::Result<Players> {
+        Ok(Players([Player::start(parts, 0, 0)?, Player::start(parts, 1, 1)?]))
     }
 
     /// Both run on the first core.
-    pub(crate) fn start_on_one_core<D: Duet>(duet: &D) -> mp::Result<Players> {
-        Ok(Players([Player::start(duet, 0, 0)?, Player::start(duet, 1, 0)?]))
+    pub(crate) fn start_on_one_core<P: Parts>(parts: &P) -> mp::Result<Players> {
+        Ok(Players([Player::start(parts, 0, 0)?, Player::start(parts, 1, 0)?]))
     }
 
     /// How long it takes them to play once.
@@ -60,9 +76,9 @@ impl Players {
 }
 
 impl Player {
-    fn start<D: Duet>(duet: &D, side: usize, core: usize) -> mp::Result<Player> {
+    fn start<P: Parts>(parts: &P, side: usize, core: usize) -> mp::Result<Player> {
         let line = Line { asked: mp::Event::new()?, done: mp::Event::new()? };
-        let builder = mp::Process::builder(answer::<D>, (duet.clone(), side, line.clone()));
+        let builder = mp::Process::builder(answer::<P>, (parts.clone(), side, line.clone()));
         let process = builder.daemon(true).cpu_affinity([core]).start()?;
         Ok(Player { process, line })
     }

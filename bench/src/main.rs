@@ -6,8 +6,11 @@ mod duet;
 mod logs;
 mod machine;
 mod pair;
+mod peers;
 mod python;
+mod queue;
 mod start;
+mod stream;
 mod sync;
 mod table;
 
@@ -66,6 +69,25 @@ const CASES: &[Case] = &[
     timed("sync/event_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::event_one_core),
     timed("sync/condition_ping_pong_one_core", Wanted::TimesAtMost(1.3), sync::condition_one_core),
     timed("sync/create_lock", Wanted::AtMost(Duration::from_micros(1)), sync::create_lock),
+    calls("queue/u64_python", Wanted::FasterTimes(15.0), queue::u64_python),
+    calls("queue/u64_ipc_channel", Wanted::FasterTimes(4.0), queue::u64_ipc_channel),
+    calls("queue/u64_iceoryx2", Wanted::FasterTimes(3.0), queue::u64_iceoryx2),
+    calls("queue/u64_crossbeam", Wanted::TimesAtMost(2.0), queue::u64_crossbeam),
+    calls("queue/many", Wanted::FasterTimes(3.0), queue::many),
+    calls("queue/put_many", Wanted::FasterTimes(3.0), queue::put_many),
+    calls("queue/get_many", Wanted::FasterTimes(3.0), queue::get_many),
+    timed("queue/1kib_ipc_channel", Wanted::FasterTimes(10.0), queue::kib_ipc_channel),
+    timed("queue/1mib_bare_ring", Wanted::TimesAtMost(1.25), queue::mib_bare_ring),
+    timed("queue/1mib_python", Wanted::FasterTimes(15.0), queue::mib_python),
+    timed("queue/ping_pong_bare", Wanted::TimesAtMost(3.0), queue::ping_pong_bare),
+    timed("queue/ping_pong_python", Wanted::FasterTimes(20.0), queue::ping_pong_python),
+    timed("queue/ping_pong_one_core", Wanted::TimesAtMost(1.5), queue::ping_pong_one_core),
+    Case {
+        name: "queue/idle",
+        shown: Shown::ShareOf(queue::SECOND),
+        wanted: Wanted::AtMost(Duration::from_millis(1)),
+        measure: queue::idle,
+    },
 ];
 
 fn main() -> mp::Result<()> {

@@ -22,7 +22,7 @@ const UNCONTENDED: u32 = 200 * CALLS;
 /// How often each of two processes takes the lock.
 const CONTENDED: u32 = 500 * CALLS;
 const PYTHON_CONTENDED: u32 = 20 * CALLS;
-const PING_PONGS: u32 = 5000;
+pub(crate) const PING_PONGS: u32 = 5000;
 const PYTHON_PING_PONGS: u32 = 500;
 const NEW_LOCKS: u32 = 200;
 
@@ -197,7 +197,7 @@ pub(crate) fn condition_one_core() -> mp::Result<Measured> {
 }
 
 /// A ping-pong against that of two bare words, all processes on one core.
-fn on_one_core(ours: &impl Duet) -> mp::Result<Measured> {
+pub(crate) fn on_one_core(ours: &impl Duet) -> mp::Result<Measured> {
     let mut our_players = Players::start_on_one_core(ours)?;
     let mut others = Players::start_on_one_core(&Signals::new()?)?;
     Pairs::measure(WARM_UP, ROUNDS, || round_of(&mut our_players), || round_of(&mut others))

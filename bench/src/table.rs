@@ -24,6 +24,8 @@ pub(crate) enum Shown {
     Rate,
     /// What was measured are so many, and the time of one is shown.
     OneOf(u32),
+    /// What part of this time it is.
+    ShareOf(Duration),
 }
 
 pub(crate) fn print_head() {
@@ -46,7 +48,14 @@ pub(crate) fn print_row(case: &str, shown: Shown, wanted: Wanted, measured: &Mea
     let pairs = match measured {
         Measured::Pairs(pairs) => pairs,
         Measured::Skipped(reason) => {
-            return print_line(case, "-", "-", "-", "-", format!("{}: {reason}", wanted.text()));
+            return print_line(
+                case,
+                "-",
+                "-",
+                "-",
+                "-",
+                format!("{}: {reason}", wanted.text(shown)),
+            );
         }
     };
     let (ratio, word) = match wanted {
@@ -60,7 +69,7 @@ pub(crate) fn print_row(case: &str, shown: Shown, wanted: Wanted, measured: &Mea
         shown.text(pairs.other()),
         format!("{:.2} {word}", ratio.median),
         format!("{:.2} to {:.2}", ratio.low, ratio.high),
-        format!("{}: {verdict}", wanted.text()),
+        format!("{}: {verdict}", wanted.text(shown)),
     );
 }
 
@@ -84,11 +93,11 @@ impl Wanted {
         }
     }
 
-    fn text(self) -> String {
+    fn text(self, shown: Shown) -> String {
         match self {
             Wanted::TimesAtMost(times) => format!("<= {times} of other"),
             Wanted::FasterTimes(times) => format!(">= {times} x faster"),
-            Wanted::AtMost(limit) => format!("ours <= {}", seconds(limit.as_secs_f64())),
+            Wanted::AtMost(limit) => format!("ours <= {}", shown.text(limit.as_secs_f64())),
         }
     }
 }
@@ -99,6 +108,7 @@ impl Shown {
             Shown::Time => seconds(time),
             Shown::OneOf(calls) => seconds(time / f64::from(calls)),
             Shown::Rate => format!("{} k/s", three_digits(1e-3 / time)),
+            Shown::ShareOf(whole) => format!("{:.4} %", 100.0 * time / whole.as_secs_f64()),
         }
     }
 }
@@ -129,6 +139,7 @@ mod tests {
         let times = [6.4e-7, 1.5e-6, 13.04e-6, 8.12e-4, 1.354e-3, 71.46e-3].map(seconds);
         assert_eq!(times, ["640 ns", "1.50 µs", "13.0 µs", "812 µs", "1.35 ms", "71.5 ms"]);
         assert_eq!(Shown::Rate.text(2e-6), "500 k/s");
+        assert_eq!(Shown::ShareOf(Duration::from_secs(2)).text(2e-3), "0.1000 %");
     }
 
     #[test]
