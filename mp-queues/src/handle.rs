@@ -13,7 +13,7 @@ use crate::buffer::{first, with_buffer};
 use crate::error::{QueueError, Stop};
 use crate::frame::{Header, SHORT_HEADER, UNIT};
 use crate::state::chain::{Chain, ChainState, Patience, Reader};
-use crate::store::MEMORY_LEN;
+use crate::store::{LEAST_LEN, MEMORY_LEN};
 
 /// The length of the number in a parked message.
 const TICKET_LEN: usize = size_of::<u64>();
@@ -54,7 +54,8 @@ impl Handle {
         if maxsize > i32::MAX as u64 {
             return Err(QueueError::InvalidMaxsize { maxsize });
         }
-        let (state, memory) = (Object::<ChainState>::create()?, SparseMemory::create(MEMORY_LEN)?);
+        let memory = SparseMemory::create(LEAST_LEN, MEMORY_LEN)?;
+        let state = Object::<ChainState>::create()?;
         for (word, part) in state.memory.iter().zip(memory.id().to_words()) {
             word.store(part, Relaxed);
         }

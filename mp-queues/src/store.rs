@@ -58,6 +58,8 @@ const PAGE_LEN: usize = 4096;
 
 /// The length of the memory of a queue.
 pub(crate) const MEMORY_LEN: usize = LINKS_LEN + MAX_SLOTS * BLOCK_LEN;
+/// The least that a queue can do with: two blocks.
+pub(crate) const LEAST_LEN: usize = LINKS_LEN + 2 * BLOCK_LEN;
 
 const _: () = assert!(LINKS_LEN.is_multiple_of(BLOCK_LEN), "blocks are aligned to their length");
 

@@ -57,16 +57,21 @@ struct Sparse {
 }
 
 impl SparseMemory {
-    /// New memory of `len` bytes, or of what the limits of this process leave of that, none of it reserved.
+    /// New memory of `most` bytes, or of what the limits of this process leave of that but not less than
+    /// `least`, none of it reserved.
     ///
     /// # Errors
     ///
+    /// [`NoSpace`](Error::NoSpace) when there can be less than `least` bytes,
     /// [`InvalidSize`](Error::InvalidSize) for more than 256 GiB, and what the system says.
-    pub fn create(len: usize) -> Result<SparseMemory, Error> {
-        if len > MAX_LEN {
-            return Err(Error::InvalidSize { size: len as u64 });
+    pub fn create(least: usize, most: usize) -> Result<SparseMemory, Error> {
+        if most > MAX_LEN {
+            return Err(Error::InvalidSize { size: most as u64 });
         }
-        let len = space::file_limit().map_or(len, |limit| len.min(limit));
+        let len = space::file_limit().map_or(most, |limit| most.min(limit));
+        if len < least {
+            return Err(Error::NoSpace { asked: least as u64, available: len as u64 });
+        }
         let fd = memfd::create_sparse(c"mp-queue", len as u64)
             .map_err(|error| segment::no_space(len as u64, error))?;
         let sparse = Sparse::attach(fd.as_fd(), len)?;
@@ -332,7 +337,7 @@ mod tests {
 
     #[test]
     fn parts_far_from_each_other_take_only_their_own_memory() {
-        let memory = SparseMemory::create(32 << 30).unwrap();
+        let memory = SparseMemory::create(1, 32 << 30).unwrap();
         let used = || rustix::fs::fstat(&memory.sparse.fd).unwrap().st_blocks * 512;
         assert_eq!(used(), 0);
         let offsets = [0, FIRST_WINDOW - 4096, FIRST_WINDOW, (20 << 30) - 4096, (32 << 30) - 4096];
@@ -357,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_handle_travels_by_message_and_token_and_is_no_other_kind() {
-        let memory = SparseMemory::create(1 << 20).unwrap();
+        let memory = SparseMemory::create(1, 1 << 20).unwrap();
         memory.reserve(0, 64).unwrap();
         memory.write_at(0, b"here").unwrap();
         let message = mp_reduction::encode(&memory).unwrap();
@@ -368,6 +373,6 @@ mod tests {
             assert_eq!((&bytes, same.id()), (b"here", memory.id()));
         }
         message.decode::<crate::RawArray<u8>>().unwrap_err();
-        SparseMemory::create(MAX_LEN + 1).unwrap_err();
+        SparseMemory::create(1, MAX_LEN + 1).unwrap_err();
     }
 }

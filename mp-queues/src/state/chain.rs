@@ -127,12 +127,10 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     /// Makes the first blocks of a new chain, for so many items and bytes at most; zero is no limit.
     pub(crate) fn begin(&self, items: u64, bytes: u64) -> Result<(), Stop> {
         self.state.limits.0.items.store(items, Relaxed);
-        // The block before the head's first unit is not used, and positions must not come full circle.
-        let most = (self.store.slots().saturating_sub(1)).saturating_mul(S::BLOCK_UNITS);
-        let most = most.min(i32::MAX as u32);
+        // Without a limit there is room until the slots are used up.
         let units = match u32::try_from(bytes.div_ceil(UNIT as u64)) {
-            Ok(units) if units > 0 => units.min(most),
-            _ => most,
+            Ok(units) if units > 0 => units.min(i32::MAX as u32),
+            _ => i32::MAX as u32,
         };
         self.state.limits.0.units.store(units, Relaxed);
         let before_first = self.state.circle.0.begin(self.store)?;
@@ -143,6 +141,9 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
 
     /// Items in the chain; exact while nothing moves.
     pub(crate) fn len(&self) -> u64 {
+        if self.state.tail.0.is_moving() || self.state.head.0.end.is_moving() {
+            self.mend();
+        }
         let got = self.state.head.0.end.count();
         self.state.tail.0.count().saturating_sub(got)
     }
@@ -153,6 +154,9 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
 
     /// Items that were ever put.
     pub(crate) fn put_count(&self) -> u64 {
+        if self.state.tail.0.is_moving() {
+            self.mend();
+        }
         self.state.tail.0.count()
     }
 
@@ -790,7 +794,7 @@ mod tests {
     fn with_chain(slots: usize, test: impl FnOnce(&Chain<'_, Tiny, Mock>)) {
         let (state, store) = (ChainState::default(), Tiny::new(slots));
         let chain = Chain { state: &state, store: &store, peers: &Mock };
-        chain.begin(0, 0).unwrap();
+        chain.begin(0, 0).expect("a tiny store has room for two blocks");
         test(&chain);
     }
 
@@ -814,7 +818,7 @@ mod tests {
                     assert_eq!(count, 1);
                     model.push_back(bytes.clone());
                 }
-                Err(Stop::Full) => assert!(!model.is_empty(), "an empty chain takes it"),
+                Err(Stop::Memory(_)) => assert!(!model.is_empty(), "an empty chain takes it"),
                 Err(stop) => panic!("{stop:?}"),
             },
             Step::Get => match chain.get_bytes(NOW) {

@@ -40,9 +40,6 @@ pub(crate) struct Circle {
 impl Circle {
     /// Makes a circle of two blocks; which of them is before the first.
     pub(crate) fn begin(&self, store: &impl Store) -> Result<u32, SharedMemoryError> {
-        if store.slots() < 2 {
-            return Err(SharedMemoryError::InvalidSize { size: u64::from(store.slots()) });
-        }
         store.reserve_links(0, 2)?;
         store.reserve(0, 2)?;
         store.set_link(0, 1)?;

@@ -73,9 +73,14 @@ impl End {
         self.seen.load(Relaxed) != position.to_word()
     }
 
-    /// How many items have gone by.
+    /// How many items have gone by; one more, or several, while a move is being made.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Acquire)
+    }
+
+    /// Whether a move is being made, or was when a holder of the lock died.
+    pub(crate) fn is_moving(&self) -> bool {
+        self.count.load(Relaxed) != self.settled.load(Relaxed)
     }
 }
 
