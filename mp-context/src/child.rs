@@ -115,9 +115,7 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
     }
     .set()?;
     executable::inherit(bootstrap.executable);
-    if let Some(session) = &bootstrap.session {
-        mp_shared_memory::session::inherit(session);
-    }
+    mp_shared_memory::session::inherit(&bootstrap.session);
     uplink::forward_from(bootstrap.log_level);
     Ok((entry, on_failure, arguments))
 }

@@ -52,7 +52,7 @@ pub(crate) struct Bootstrap {
     pub(crate) cpus: Option<Vec<usize>>,
     pub(crate) executable: Option<PathBuf>,
     /// The session of shared memory that the parent is in.
-    pub(crate) session: Option<String>,
+    pub(crate) session: String,
     pub(crate) arguments: Arguments,
 }
 

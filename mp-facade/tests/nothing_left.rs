@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::time::{Duration, Instant};
 
-use mp_testing::system::ends_within;
+use mp_testing::system::{ends_within, holdings, settle_at};
 
 mp::enable_test_support!();
 
@@ -28,13 +28,9 @@ fn use_everything(lock: mp::Lock, counter: mp::Value<u64>, pids: mp::DupFd) -> m
     }
 }
 
-/// The root of a tree: tells its session and its children, then works with them.
+/// The root of a tree: has children, then works with them.
 fn root(told: mp::DupFd) -> mp::Result<()> {
     let (lock, counter) = (mp::Lock::new()?, mp::Value::new(0_u64)?);
-    let mut out: PipeWriter = told.try_clone()?.into();
-    let token = lock.token()?;
-    let Some(session) = token.split('-').nth(1) else { mp::bail!("{token}") };
-    out.write_all(format!("session {session}\n").as_bytes())?;
     let children = (0..2)
         .map(|_| {
             let arguments = (lock.clone(), counter.clone(), told.try_clone()?);
@@ -53,8 +49,10 @@ fn names_in(folder: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn rt_08_a_killed_tree_leaves_no_names_sockets_or_memory() {
+fn rt_08_a_killed_tree_leaves_no_names_descriptors_or_memory() {
     let before = ["/dev/shm", "/tmp"].map(names_in);
+    mp::Process::start(|| Ok(()), ()).unwrap().join().unwrap();
+    let holdings_before = holdings();
     // A fixed sequence of instants between 0 and 8 ms after all have come.
     let mut instants =
         (0_u64..).map(|n| Duration::from_micros(n.wrapping_mul(2_654_435_761) % 8000));
@@ -62,7 +60,6 @@ fn rt_08_a_killed_tree_leaves_no_names_sockets_or_memory() {
         let (reader, writer) = std::io::pipe().unwrap();
         let tree = mp::Process::start(root, (writer.into(),)).unwrap();
         let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
-        let session = lines.next().unwrap().split_once(' ').unwrap().1.to_owned();
         // Every other tree is killed while its children start.
         let expected = if round % 2 == 0 { 3 } else { 1 };
         let pids: Vec<u32> = lines
@@ -80,9 +77,10 @@ fn rt_08_a_killed_tree_leaves_no_names_sockets_or_memory() {
             assert!(ends_within(pid, LIMIT).unwrap(), "round {round}: process {pid} lives");
         }
         assert_eq!(lines.filter(|line| !line.starts_with("pid ")).count(), 0);
-        let sockets = fs::read_to_string("/proc/net/unix").unwrap();
-        assert!(!sockets.contains(&session), "round {round}: the session's socket is there");
     }
+    // This process is the root of their session, and has kept descriptors for their tokens.
+    let held = settle_at(holdings_before, LIMIT);
+    assert!(held.descriptors <= holdings_before.descriptors, "{held:?}, not {holdings_before:?}");
     assert_eq!(["/dev/shm", "/tmp"].map(names_in), before);
     assert_eq!(memory_of_ours(), 0, "anonymous memory of a dead tree is mapped or open");
 }

@@ -54,6 +54,9 @@ pub enum QueueError {
         #[source]
         source: Box<QueueError>,
     },
+    /// The `Deserialize` of an item gets from the queue that the item is just coming from.
+    #[error("cannot get from a queue while an item of it is being decoded in this thread")]
+    Reentrant,
     /// More tasks were reported as done than items were put.
     #[error("task_done was called more often than items were put")]
     TooManyTaskDone,

@@ -1,22 +1,28 @@
 //! [`Handle`]: what all queues are: a chain in shared memory, and items that go through it.
 
+use std::io;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mp_reduction::{Attachments, DecodeError, decode_from, encode_into};
+use mp_reduction::{Attachments, encode_into};
 use mp_shared_memory::{Object, ObjectId, SharedMemoryError, SparseMemory};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::buffer::{first, with_buffer};
+use crate::decode::{Failed, Many, Parked, TICKET_LEN, Untaken, decode, flatten, take_run};
 use crate::error::{QueueError, Stop};
 use crate::frame::{Header, SHORT_HEADER, UNIT};
+use crate::inside::Inside;
 use crate::state::chain::{Chain, ChainState, Patience, Reader};
 use crate::store::{LEAST_LEN, MEMORY_LEN};
+use crate::ticket::Ticket;
 
-/// The length of the number in a parked message.
-const TICKET_LEN: usize = size_of::<u64>();
+/// Items up to this length are decoded before they are taken off, so that one who is killed meanwhile has not had them;
+/// others wait for that. Longer ones are decoded after.
+const DECODED_LEN: usize = 16 << 10;
 /// About how many bytes of items go into a chain, or come out of it, at once.
 const BATCH_LEN: usize = 256 << 10;
 /// How much is looked at ahead for several items: so much for each, but not less and not more than this.
@@ -35,17 +41,10 @@ struct Inner {
     is_closed: AtomicBool,
 }
 
-/// An item that was taken off: its bytes, and what belongs to them.
+/// An item that was read: how many bytes of the buffer it has, and what belongs to them.
 struct Got {
-    /// How many bytes of the buffer it has.
     len: usize,
     parked: Option<Parked>,
-}
-
-/// What the session keeps for an item.
-struct Parked {
-    ticket: u64,
-    attachments: Result<Attachments, SharedMemoryError>,
 }
 
 impl Handle {
@@ -66,9 +65,8 @@ impl Handle {
 
     /// The two parts of a handle, if they are of the same queue.
     fn of(state: Object<ChainState>, memory: SparseMemory) -> Result<Handle, SharedMemoryError> {
-        let is_its =
-            state.memory.iter().zip(memory.id().to_words()).all(|(a, b)| a.load(Relaxed) == b);
-        if !is_its {
+        let words = state.memory.iter().zip(memory.id().to_words());
+        if !words.into_iter().all(|(word, part)| word.load(Relaxed) == part) {
             let reason = "its blocks are those of another queue";
             return Err(SharedMemoryError::Foreign { reason });
         }
@@ -103,6 +101,7 @@ impl Handle {
         Ok(Handle::of(Object::from_token(state)?, SparseMemory::from_token(memory)?)?)
     }
 
+    /// The error for a call about a message that takes `size` bytes.
     fn error(&self, stop: Stop, size: u64) -> QueueError {
         match stop {
             Stop::Full => QueueError::Full,
@@ -130,22 +129,49 @@ impl Handle {
         }
         with_buffer(|frame| {
             frame.clear();
-            let (header, ticket) = self.append(item, frame)?;
-            let (unit, len) = (header.to_unit(), header.len_of_header());
-            let put = if len == SHORT_HEADER {
-                frame[..len].copy_from_slice(&unit[..len]);
-                pad(frame);
-                self.put_parts(&[frame], header, patience)
-            } else {
-                self.put_parts(&[&unit, &frame[SHORT_HEADER..]], header, patience)
-            };
-            if put.is_err() {
-                self.unpark(ticket);
+            let attachments = append(item, frame)?;
+            if !attachments.is_empty() {
+                return self.put_parked(&frame[SHORT_HEADER..], &attachments, patience);
             }
-            put
+            let header = Header::new(frame.len() - SHORT_HEADER, false);
+            let (unit, len) = (header.to_unit(), header.len_of_header());
+            if len > SHORT_HEADER {
+                return self.put_parts(&[&unit, &frame[SHORT_HEADER..]], header, patience);
+            }
+            frame[..len].copy_from_slice(&unit[..len]);
+            pad(frame);
+            self.put_parts(&[frame], header, patience)
         })
     }
 
+    /// Puts an item with what belongs to it, which the session keeps. It is not given to the session while the item
+    /// has to wait for room: one who is killed then leaves nothing there.
+    fn put_parked(
+        &self,
+        bytes: &[u8],
+        attachments: &Attachments,
+        patience: Patience,
+    ) -> Result<(), QueueError> {
+        let header = Header::new(TICKET_LEN + bytes.len(), true);
+        let unit = header.to_unit();
+        loop {
+            self.put_parts(&[], header, patience)?;
+            let ticket = Ticket::park(&self.0.memory, attachments)?;
+            let number = ticket.number.to_le_bytes();
+            let parts = [&unit[..header.len_of_header()], &number, bytes];
+            match self.put_parts(&parts, header, Patience::None) {
+                Ok(()) => {
+                    ticket.keep();
+                    return Ok(());
+                }
+                // Somebody else took the room.
+                Err(QueueError::Full) if matches!(patience, Patience::Until(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts a message; or waits until there is room for it, if it has no parts.
     fn put_parts(
         &self,
         parts: &[&[u8]],
@@ -156,7 +182,7 @@ impl Handle {
             .units()
             .ok_or(Stop::TooLong)
             .and_then(|units| self.chain().put(parts, &[units], patience, || self.is_closed()));
-        put.map(drop).map_err(|stop| self.error(stop, header.len))
+        put.map(drop).map_err(|stop| self.error(stop, header.len + header.len_of_header() as u64))
     }
 
     /// Puts values as items, in portions; when there is an error, those before it were put.
@@ -170,8 +196,10 @@ impl Handle {
         }
         let mut put = 0;
         while put < items.len() {
-            let outcome =
-                with_buffer(|frames| self.put_portion(&items[put..], &mut put, frames, patience));
+            let outcome = with_buffer(|frames| {
+                let rest = &items[put..];
+                self.put_portion(rest, &mut put, frames, patience)
+            });
             match outcome {
                 Ok(()) => {}
                 Err(error) if put == 0 => return Err(error),
@@ -190,16 +218,22 @@ impl Handle {
         patience: Patience,
     ) -> Result<(), QueueError> {
         frames.clear();
-        let (mut ends, mut tickets, mut encoded) = (Vec::new(), Vec::new(), Ok(()));
+        let (mut ends, mut encoded) = (Vec::new(), Ok(()));
         for item in items {
             match self.append_frame(item, frames) {
-                Ok(ticket) => tickets.extend(ticket.map(|ticket| (ends.len(), ticket))),
+                Ok(true) => ends.push(units(frames)),
+                // It goes by itself.
+                Ok(false) if ends.is_empty() => {
+                    self.put(item, patience)?;
+                    *put += 1;
+                    return Ok(());
+                }
+                Ok(false) => break,
                 Err(error) => {
                     encoded = Err(error);
                     break;
                 }
             }
-            ends.push(units(frames));
             if frames.len() >= BATCH_LEN {
                 break;
             }
@@ -207,48 +241,37 @@ impl Handle {
         let (mut done, mut start) = (0, 0);
         while done < ends.len() {
             let rest = &frames[start as usize * UNIT..];
-            match self.put_frames(rest, &ends[done..], patience) {
-                Ok(count) => {
-                    done += count;
-                    *put += count;
-                    let end = start + ends[done - 1];
-                    ends[done..].iter_mut().for_each(|later| *later -= end - start);
-                    start = end;
-                }
-                Err(error) => {
-                    let unput = tickets.iter().filter(|(index, _)| *index >= done);
-                    unput.for_each(|(_, ticket)| self.unpark(Some(*ticket)));
-                    return Err(error);
-                }
-            }
+            let count = self
+                .chain()
+                .put(&[rest], &ends[done..], patience, || self.is_closed())
+                .map_err(|stop| self.error(stop, u64::from(ends[done]) * UNIT as u64))?;
+            done += count;
+            *put += count;
+            let end = start + ends[done - 1];
+            ends[done..].iter_mut().for_each(|later| *later -= end - start);
+            start = end;
         }
         encoded
     }
 
-    fn put_frames(
-        &self,
-        frames: &[u8],
-        ends: &[u32],
-        patience: Patience,
-    ) -> Result<usize, QueueError> {
-        let put = self.chain().put(&[frames], ends, patience, || self.is_closed());
-        put.map_err(|stop| self.error(stop, u64::from(ends[0]) * UNIT as u64))
-    }
-
-    /// Encodes an item as a message of whole units; which ticket it has, if something had to be parked.
+    /// Encodes an item as a message of whole units; `false`, and nothing, if something has to be parked for it.
     fn append_frame<T: Serialize>(
         &self,
         item: &T,
         frames: &mut Vec<u8>,
-    ) -> Result<Option<u64>, QueueError> {
+    ) -> Result<bool, QueueError> {
         let start = frames.len();
-        let (header, ticket) = self.append(item, frames)?;
+        let attachments = append(item, frames)?;
+        let header = Header::new(frames.len() - start - SHORT_HEADER, false);
+        let (unit, len) = (header.to_unit(), header.len_of_header());
+        if !attachments.is_empty() {
+            frames.truncate(start);
+            return Ok(false);
+        }
         if header.units().is_none() {
             frames.truncate(start);
-            self.unpark(ticket);
-            return Err(self.error(Stop::TooLong, header.len));
+            return Err(self.error(Stop::TooLong, header.len + len as u64));
         }
-        let (unit, len) = (header.to_unit(), header.len_of_header());
         let place = start..start + SHORT_HEADER;
         if len == SHORT_HEADER {
             frames[place].copy_from_slice(&unit[..len]);
@@ -256,72 +279,34 @@ impl Handle {
             frames.splice(place, unit);
         }
         pad(frames);
-        Ok(ticket)
+        Ok(true)
     }
 
-    /// Encodes an item behind room for a short header; what its header is.
-    fn append<T: Serialize>(
+    /// Takes something off; `take` runs with the lock of the head.
+    fn take<R>(
         &self,
-        item: &T,
-        frames: &mut Vec<u8>,
-    ) -> Result<(Header, Option<u64>), QueueError> {
-        let start = frames.len();
-        frames.extend([0; SHORT_HEADER]);
-        match self.encode(item, frames) {
-            Ok(ticket) => {
-                let len = frames.len() - start - SHORT_HEADER;
-                Ok((Header::new(len, ticket.is_some()), ticket))
-            }
-            Err(error) => {
-                frames.truncate(start);
-                Err(error)
-            }
-        }
-    }
-
-    fn encode<T: Serialize>(
-        &self,
-        item: &T,
-        frames: &mut Vec<u8>,
-    ) -> Result<Option<u64>, QueueError> {
-        let start = frames.len();
-        let attachments = encode_into(item, frames).map_err(QueueError::Encode)?;
-        if attachments.is_empty() {
-            return Ok(None);
-        }
-        let ticket = self.0.memory.park(&attachments)?;
-        frames.splice(start..start, ticket.to_le_bytes());
-        Ok(Some(ticket))
-    }
-
-    /// Takes an item off: its bytes are in the buffer then.
-    fn get_into(&self, buffer: &mut Vec<u8>, patience: Patience) -> Result<Got, QueueError> {
-        let got = self.chain().get(
-            patience,
-            || self.is_closed(),
-            |reader| {
-                let header = reader.peek()?.ok_or(Stop::Empty)?;
-                self.read(reader, header, buffer)
-            },
-        );
+        patience: Patience,
+        take: impl FnMut(&mut Reader<'_, SparseMemory>) -> Result<R, Stop>,
+    ) -> Result<R, QueueError> {
+        let _inside = Inside::enter(std::ptr::from_ref(&*self.0.state).addr())?;
+        let got = self.chain().get(patience, || self.is_closed(), take);
         got.map_err(|stop| self.error(stop, 0))
     }
 
-    /// Reads an item, and fetches what the session keeps for it.
+    /// Reads the next item, and fetches what the session keeps for it.
     fn read(
         &self,
         reader: &mut Reader<'_, SparseMemory>,
-        header: Header,
         buffer: &mut Vec<u8>,
     ) -> Result<Got, Stop> {
+        let header = reader.peek()?.ok_or(Stop::Empty)?;
         let len = usize::try_from(header.len).map_err(|_| Stop::Damaged)?;
         let bytes = first(buffer, len).ok_or(Stop::NoMemory { len: header.len })?;
         reader.read(bytes)?;
         let ticket = bytes.first_chunk::<TICKET_LEN>().filter(|_| header.is_parked);
         let ticket = ticket.map(|ticket| u64::from_le_bytes(*ticket));
         let parked = ticket.map(|ticket| match self.0.memory.fetch(ticket) {
-            // Here the system has no room for it, so the item stays for another try, or another process.
-            Err(error @ SharedMemoryError::System { .. }) => Err(Stop::Memory(error)),
+            Err(error) if !is_lost(&error) => Err(Stop::Memory(error)),
             attachments => Ok(Parked { ticket, attachments }),
         });
         Ok(Got { len, parked: parked.transpose()? })
@@ -333,11 +318,11 @@ impl Handle {
         bytes: &mut Vec<u8>,
         patience: Patience,
     ) -> Result<(), QueueError> {
-        let Got { len, parked } = self.get_into(bytes, patience)?;
+        let Got { len, parked } = self.take(patience, |reader| self.read(reader, bytes))?;
         bytes.truncate(len);
         if let Some(Parked { ticket, .. }) = parked {
             bytes.drain(..TICKET_LEN);
-            self.unpark(Some(ticket));
+            drop(self.ticket(ticket));
         }
         Ok(())
     }
@@ -345,8 +330,16 @@ impl Handle {
     /// Takes an item off and gives its value.
     pub(crate) fn get<T: DeserializeOwned>(&self, patience: Patience) -> Result<T, QueueError> {
         with_buffer(|buffer| {
-            let got = self.get_into(buffer, patience)?;
-            self.decode(&buffer[..got.len], got.parked)
+            let (mut got, decoded) = self.take(patience, |reader| {
+                let mut got = self.read(reader, buffer)?;
+                let is_short = got.len <= DECODED_LEN;
+                let decoded = is_short.then(|| decode(&buffer[..got.len], got.parked.as_mut()));
+                Ok((got, decoded))
+            })?;
+            let _unparks = got.parked.as_ref().map(|parked| self.ticket(parked.ticket));
+            let decoded =
+                decoded.unwrap_or_else(|| decode(&buffer[..got.len], got.parked.as_mut()));
+            decoded.unwrap_or_else(|panic| resume_unwind(panic))
         })
     }
 
@@ -361,131 +354,78 @@ impl Handle {
             return Ok(Vec::new());
         }
         with_buffer(|buffer| {
-            let (mut values, mut tickets) = (Vec::new(), Vec::new());
-            let got = self.chain().get(
-                patience,
-                || self.is_closed(),
-                |reader| self.take_many(reader, max, buffer, &mut values, &mut tickets),
-            );
-            tickets.into_iter().for_each(|ticket| self.unpark(Some(ticket)));
-            got.map_err(|stop| self.error(stop, 0))?.map(|()| values)
+            let mut many = Many { max, values: Vec::new(), ticket: None };
+            let outcome =
+                self.take(patience, |reader| self.take_many(reader, buffer, &mut many))?;
+            let _unparks = many.ticket.map(|ticket| self.ticket(ticket));
+            match outcome {
+                Ok(()) => Ok(many.values),
+                Err(Failed::Error(error)) => Err(error),
+                Err(Failed::Panicked(panic)) => resume_unwind(panic),
+            }
         })
     }
 
-    /// Takes items off until there are `max`, or enough for one call.
+    /// Takes items off until there are enough for one call.
     fn take_many<T: DeserializeOwned>(
         &self,
         reader: &mut Reader<'_, SparseMemory>,
-        max: usize,
         buffer: &mut Vec<u8>,
-        values: &mut Vec<T>,
-        tickets: &mut Vec<u64>,
-    ) -> Result<Result<(), QueueError>, Stop> {
+        many: &mut Many<T>,
+    ) -> Result<Result<(), Failed>, Stop> {
         let mut taken = 0;
-        while values.len() < max && taken < BATCH_LEN {
-            let room =
-                (max - values.len()).saturating_mul(ITEM_LEN).clamp(MIN_RUN_LEN, MAX_RUN_LEN);
+        while many.values.len() < many.max && taken < BATCH_LEN {
+            let room = (many.max - many.values.len()).saturating_mul(ITEM_LEN);
+            let room = room.clamp(MIN_RUN_LEN, MAX_RUN_LEN);
             let run = first(buffer, room).ok_or(Stop::NoMemory { len: room as u64 })?;
-            let len = reader.look_ahead(run)?;
-            let run_taken = match take_run(reader, &run[..len], max, values) {
-                Ok(taken) => taken,
-                Err(_) if !values.is_empty() => break,
-                Err(Untaken::Decode(error)) => return Ok(Err(QueueError::Decode(error))),
-                Err(Untaken::Stop(stop)) => return Err(stop),
+            let run = match reader.look_ahead(run) {
+                Ok(len) => &run[..len],
+                Err(_) if !many.values.is_empty() => break,
+                Err(stop) => return Err(stop),
             };
-            taken += run_taken;
-            if run_taken > 0 {
-                continue;
+            match take_run(reader, run, many) {
+                Ok(0) if many.values.is_empty() => {
+                    // One that is long, or that something is parked for; or none.
+                    let mut got = self.read(reader, buffer)?;
+                    many.ticket = got.parked.as_ref().map(|parked| parked.ticket);
+                    let decoded = decode(&buffer[..got.len], got.parked.as_mut());
+                    return Ok(flatten(decoded).map(|value| many.values.push(value)));
+                }
+                Ok(0) => break,
+                Ok(len) => taken += len,
+                Err(_) if !many.values.is_empty() => break,
+                Err(Untaken::Failed(failed)) => return Ok(Err(failed)),
+                Err(Untaken::Stop(stop)) => return Err(stop),
             }
-            // One that is long, or that something is parked for; or none.
-            if !values.is_empty() {
-                break;
-            }
-            let header = reader.peek()?.ok_or(Stop::Empty)?;
-            let got = self.read(reader, header, buffer)?;
-            tickets.extend(got.parked.as_ref().map(|parked| parked.ticket));
-            match self.decode_kept(&buffer[..got.len], got.parked) {
-                Ok(value) => values.push(value),
-                Err(error) => return Ok(Err(error)),
-            }
-            taken += got.len;
         }
         Ok(Ok(()))
     }
 
-    /// Decodes an item that was taken off.
-    fn decode<T: DeserializeOwned>(
-        &self,
-        bytes: &[u8],
-        parked: Option<Parked>,
-    ) -> Result<T, QueueError> {
-        let ticket = parked.as_ref().map(|parked| parked.ticket);
-        let value = self.decode_kept(bytes, parked);
-        self.unpark(ticket);
-        value
-    }
-
-    /// Decodes an item, and leaves what is parked for it.
-    fn decode_kept<T: DeserializeOwned>(
-        &self,
-        bytes: &[u8],
-        parked: Option<Parked>,
-    ) -> Result<T, QueueError> {
-        let (bytes, attachments) = match parked {
-            None => (bytes, Attachments::default()),
-            Some(parked) => (&bytes[TICKET_LEN..], parked.attachments?),
-        };
-        decode_from(bytes, &attachments).map_err(QueueError::Decode)
-    }
-
-    /// Has the session forget what it keeps for an item that was got, or not put. If it cannot be reached it has
-    /// forgotten.
-    fn unpark(&self, ticket: Option<u64>) {
-        if let Some(ticket) = ticket {
-            let _kept_as_long_as_the_queue = self.0.memory.unpark(ticket);
-        }
+    fn ticket(&self, number: u64) -> Ticket<'_> {
+        Ticket { memory: &self.0.memory, number }
     }
 }
 
-/// Why a run of items ends with one that is not taken off, or has to be an error.
-enum Untaken {
-    Decode(DecodeError),
-    Stop(Stop),
+/// Whether what was parked is gone for good: it is not there, or the root of its session has ended. Else there is no room
+/// for it, here or at the root, or the root does not answer, and the item stays for another try.
+fn is_lost(error: &SharedMemoryError) -> bool {
+    match error {
+        SharedMemoryError::Gone => true,
+        SharedMemoryError::SessionUnreachable { source } => {
+            source.kind() == io::ErrorKind::ConnectionRefused
+        }
+        _ => false,
+    }
 }
 
-/// Takes off the items whose messages lie in `run`, which was looked at ahead, as long as nothing is parked for
-/// them; how many bytes they have. One that cannot be decoded is taken off if it is the first of all.
-fn take_run<T: DeserializeOwned>(
-    reader: &mut Reader<'_, SparseMemory>,
-    mut run: &[u8],
-    max: usize,
-    values: &mut Vec<T>,
-) -> Result<usize, Untaken> {
-    let (len, none) = (run.len(), Attachments::default());
-    while values.len() < max {
-        let Some(unit) = run.first_chunk::<UNIT>() else { break };
-        let header = Header::from_unit(unit).ok_or(Untaken::Stop(Stop::Damaged))?;
-        let units = header.units().ok_or(Untaken::Stop(Stop::Damaged))?;
-        let Some((message, later)) = run.split_at_checked(units as usize * UNIT) else { break };
-        if header.is_parked {
-            break;
-        }
-        let start = header.len_of_header();
-        #[expect(clippy::cast_possible_truncation, reason = "the message lies in the run")]
-        let bytes = &message[start..start + header.len as usize];
-        match decode_from(bytes, &none) {
-            Ok(value) => values.push(value),
-            Err(error) => {
-                if values.is_empty() {
-                    reader.skip(units).map_err(Untaken::Stop)?;
-                }
-                return Err(Untaken::Decode(error));
-            }
-        }
-        reader.skip(units).map_err(Untaken::Stop)?;
-        run = later;
-    }
-    Ok(len - run.len())
+/// Encodes an item behind room for a short header; what belongs to it. All is as before if it cannot be encoded.
+fn append<T: Serialize>(item: &T, frames: &mut Vec<u8>) -> Result<Attachments, QueueError> {
+    let start = frames.len();
+    frames.extend([0; SHORT_HEADER]);
+    encode_into(item, frames).map_err(|error| {
+        frames.truncate(start);
+        QueueError::Encode(error)
+    })
 }
 
 /// Fills the last unit up.

@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod buffer;
+mod decode;
 mod error;
 mod frame;
 mod handle;
+mod inside;
 mod iter;
 mod joinable;
 mod queue;
@@ -11,6 +13,7 @@ mod simple;
 mod state;
 mod store;
 mod sys;
+mod ticket;
 
 pub use error::QueueError;
 pub use iter::{Iter, TryIter};

@@ -78,7 +78,7 @@ impl<T> QueueBuilder<T> {
         self
     }
 
-    /// At most so many bytes of encoded items, of which each takes 4 to 20 more than its own; 0, as it is without this
+    /// At most so many bytes of encoded items, of which each takes 4 to 31 more than its own; 0, as it is without this
     /// call, for what there is memory for.
     pub fn max_bytes(mut self, max_bytes: usize) -> QueueBuilder<T> {
         self.max_bytes = max_bytes;

@@ -116,9 +116,10 @@ impl Store for SparseMemory {
     }
 }
 
-/// Where the link of a slot lies; among the blocks, where links are nothing, if there is no such slot.
+/// Where the link of a slot lies; beyond the memory if there is no such slot.
 fn link_at(slot: u32) -> usize {
-    (slot as usize).min(MAX_SLOTS) * size_of::<u32>()
+    let slot = slot as usize;
+    if slot < MAX_SLOTS { slot * size_of::<u32>() } else { MEMORY_LEN }
 }
 
 /// Where a block lies; beyond the memory if the slot does.

@@ -67,9 +67,10 @@ pub(crate) fn current_name() -> SessionName {
     })
 }
 
-/// The session of this process as a text for its children; `None` if it has not come to one.
-pub fn to_inherit() -> Option<String> {
-    SESSION.get().map(|name| token::write_session(*name))
+/// The session of this process as a text for its children. Makes one if there is none, so that the root is the process at
+/// the top of the tree and not one of its children, who may end before others need it.
+pub fn to_inherit() -> String {
+    token::write_session(current_name())
 }
 
 /// Removes the names of shared memory whose makers were killed; to be called by whoever sees that a process

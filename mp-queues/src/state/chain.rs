@@ -66,7 +66,7 @@ pub(crate) struct Limits {
 const KEPT_BLOCKS: u32 = 4;
 /// So many are kept for a while after more were needed: what comes in bursts shall not give memory back in order to take
 /// it again.
-const HOT_BLOCKS: u32 = 32;
+const HOT_BLOCKS: u32 = 12;
 /// For how many milliseconds.
 const HOT_TIME: u32 = 50;
 /// The most that are kept for messages that are long.
@@ -144,6 +144,11 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
         if self.state.tail.0.is_moving() || self.state.head.0.end.is_moving() {
             self.mend();
         }
+        self.about()
+    }
+
+    /// Items in the chain, or one more or less.
+    fn about(&self) -> u64 {
         let got = self.state.head.0.end.count();
         self.state.tail.0.count().saturating_sub(got)
     }
@@ -176,7 +181,7 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
         let ample = |most: u64, now: u64| now <= most - most.div_ceil(4);
         let units = self.state.tail_at.0.get().since(head);
         ample(self.max_units().into(), units.into())
-            && self.max_items().is_none_or(|most| ample(most, self.len()))
+            && self.max_items().is_none_or(|most| ample(most, self.about()))
     }
 
     fn max_units(&self) -> u32 {
@@ -189,7 +194,8 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     }
 
     /// Puts messages that stand in `parts` one behind the other, each ending so many units after the beginning as
-    /// `ends` says: at least the first, and as many as there is room for. How many it put.
+    /// `ends` says: at least the first, and as many as there is room for. How many it put. Without parts, it waits for
+    /// room and puts none.
     ///
     /// `gives_up` is asked now and then while it waits.
     pub(crate) fn put(
@@ -243,9 +249,15 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     ) -> Result<(u32, bool), NoPut> {
         let (head_at, circle) = (&self.state.head_at.0, &self.state.circle.0);
         let at = self.state.tail_at.0.get();
+        if ends[0] > self.max_units() {
+            return Err(Stop::TooLong.into());
+        }
         let mut items = ends.len();
         if let Some(max) = self.max_items() {
             // Where the head is before how much it has got: the count is stored first.
+            if self.state.head.0.end.is_moving() {
+                self.mend();
+            }
             let head = head_at.get();
             tail.set_seen(head);
             let room = max.saturating_sub(tail.count().wrapping_sub(self.state.head.0.end.count()));
@@ -268,16 +280,23 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
             items = ends[..items].partition_point(|end| fits(head, *end));
         }
         let Some(units) = items.checked_sub(1).map(|last| ends[last]) else {
-            let is_too_long = ends[0] > max_units;
-            return Err(if is_too_long { Stop::TooLong.into() } else { NoPut::Full(head) });
+            return Err(NoPut::Full(head));
         };
+        if parts.is_empty() {
+            return Ok((0, false));
+        }
         if at.in_block(S::BLOCK_UNITS) + units > S::BLOCK_UNITS {
             head = self.pace(at, units, head);
             tail.set_seen(head);
         }
         if !is_in_circle(head, units) {
             let blocks = at.after(units).blocks_since(head, S::BLOCK_UNITS);
-            circle.grow(self.store, tail, blocks - circle.len())?;
+            let missing = blocks.saturating_sub(circle.checked_len(self.store)?);
+            // More than the message takes is missing only if somebody else has written here.
+            if missing > units.div_ceil(S::BLOCK_UNITS) + 1 {
+                return Err(Stop::Damaged.into());
+            }
+            circle.grow(self.store, tail, missing)?;
         }
         let mut cursor = Cursor::new(self.store, tail.block(), at);
         let mut left = units as usize * UNIT;
@@ -336,7 +355,7 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
                 }
             }
             let Patience::Until(deadline) = patience else { break Err(Stop::Empty) };
-            let look = || gives_up() || self.mend() || self.trim().is_err();
+            let look = || gives_up() || self.mend() || self.cool();
             match tail_at.wait(head_at.get(), deadline, |_| true, look)? {
                 Moved::Yes { slept } => has_slept |= slept,
                 Moved::No { slept } => {
@@ -361,7 +380,10 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
         let at = head_at.get();
         let tail_at = &self.state.tail_at.0;
         let mut tail = head.seen();
-        if tail == at {
+        // It cannot be further than all blocks, unless somebody else has written here.
+        let is_behind =
+            tail.blocks_since(at, S::BLOCK_UNITS) > self.state.circle.0.len().saturating_add(1);
+        if tail == at || is_behind {
             tail = tail_at.get();
             head.set_seen(tail);
             if tail == at {
@@ -406,12 +428,25 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
             return Ok(());
         };
         let head_at = &self.state.head_at.0;
-        let is_awaited = head.skip_to(head_at, self.state.tail_at.0.get(), &tail);
+        let end = self.state.tail_at.0.get();
+        head.set_seen(end);
+        let is_awaited = head.skip_to(head_at, end, &tail);
         drop((head, tail));
         if is_awaited {
             head_at.wake(u32::MAX);
         }
         Ok(())
+    }
+
+    /// Gives back what was kept for more, for one who has slept for a while without a message. Never gives up, as
+    /// a look of a wait.
+    fn cool(&self) -> bool {
+        let longest = &self.state.head.0.longest;
+        if longest.load(Relaxed) > 0 {
+            longest.store(longest.load(Relaxed) / 2, Relaxed);
+        }
+        let _tried_again_later = self.trim();
+        false
     }
 
     /// Gives blocks back when there are many more than are needed, unless somebody is just putting something.
@@ -435,7 +470,8 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
         loop {
             let Some(tail) = self.state.tail.0.try_lock(self.peers) else { return Ok(()) };
             self.mend_tail(&tail)?;
-            let surplus = self.state.circle.0.len().saturating_sub(kept.max(needed() + 2));
+            let len = self.state.circle.0.checked_len(self.store)?;
+            let surplus = len.saturating_sub(kept.max(needed() + 2));
             self.state.circle.0.shrink(self.store, &tail, surplus.min(TRIMMED_BLOCKS))?;
             if surplus <= TRIMMED_BLOCKS {
                 return Ok(());
@@ -895,6 +931,42 @@ mod tests {
                 assert_eq!(chain.get_bytes(NOW).unwrap(), b"next");
             });
         }
+    }
+
+    /// What was got once came again when the head did not look where the tail is after it had skipped everything.
+    #[test]
+    fn an_overwritten_header_loses_what_is_there_and_no_more() {
+        with_chain(8, |chain| {
+            for round in 0..3 {
+                chain.put_bytes(b"one", NOW).unwrap();
+                chain.put_bytes(b"two", NOW).unwrap();
+                chain.get_bytes(NOW).unwrap();
+                chain.put_bytes(b"three", NOW).unwrap();
+                for slot in 0..2 {
+                    chain.store.write(slot, 0, &[0xff; 2 * UNIT]).unwrap();
+                }
+                assert!(matches!(chain.get_bytes(NOW), Err(Stop::Damaged)), "round {round}");
+                assert!(matches!(chain.get_bytes(NOW), Err(Stop::Empty)), "round {round}");
+                assert_eq!((chain.len(), chain.is_empty()), (0, true));
+            }
+        });
+    }
+
+    #[test]
+    fn hostile_numbers_of_a_circle_are_errors() {
+        with_chain(40, |chain| {
+            for _ in 0..60 {
+                chain.put_bytes(&[1; 12], NOW).unwrap();
+            }
+            chain.state.circle.0.set_len(u32::MAX);
+            for _ in 0..60 {
+                chain.get_bytes(NOW).unwrap();
+            }
+            assert!(matches!(chain.trim(), Err(Stop::Damaged)));
+            chain.state.circle.0.set_len(0);
+            let put = chain.put_bytes(&[1; 12], NOW);
+            assert!(matches!(put, Ok(1) | Err(Stop::Damaged)), "{put:?}");
+        });
     }
 
     #[test]

@@ -54,6 +54,18 @@ impl Circle {
         self.len.load(Relaxed)
     }
 
+    /// As somebody else might write it.
+    #[cfg(all(test, not(mp_loom)))]
+    pub(crate) fn set_len(&self, len: u32) {
+        self.len.store(len, Relaxed);
+    }
+
+    /// How many blocks it has, if that can be.
+    pub(crate) fn checked_len(&self, store: &impl Store) -> Result<u32, Stop> {
+        let most = self.used.load(Relaxed).min(store.slots());
+        Some(self.len()).filter(|len| *len <= most).ok_or(Stop::Damaged)
+    }
+
     /// For how many milliseconds it has not grown.
     pub(crate) fn since_growth(&self, store: &impl Store) -> u32 {
         store.clock().wrapping_sub(self.grown_at.load(Relaxed))
@@ -149,11 +161,15 @@ impl Circle {
         let mut slots = Vec::new();
         let mut next = store.link(tail.block())?;
         for _ in 0..count {
+            if next == tail.block() {
+                break;
+            }
             slots.push(next);
             next = store.link(next)?;
         }
         store.set_link(tail.block(), next)?;
-        self.len.store(self.len().saturating_sub(count), Relaxed);
+        let taken_out = u32::try_from(slots.len()).unwrap_or(count);
+        self.len.store(self.len().saturating_sub(taken_out), Relaxed);
         // They mostly come in runs, and go back from the last to the first, to be taken again in their order.
         slots.sort_unstable();
         for run in runs(&slots).rev() {
@@ -171,7 +187,7 @@ impl Circle {
     /// Notes that a slot without memory is free.
     fn list(&self, store: &impl Store, slot: u32) -> Result<(), SharedMemoryError> {
         store.set_link(slot, self.free.load(Relaxed))?;
-        self.free.store(slot + 1, Relaxed);
+        self.free.store(slot.saturating_add(1), Relaxed);
         Ok(())
     }
 
@@ -204,5 +220,7 @@ impl Circle {
 
 /// The runs of consecutive slots among slots in ascending order.
 fn runs(slots: &[u32]) -> impl DoubleEndedIterator<Item = Range<u32>> {
-    slots.chunk_by(|slot, next| slot + 1 == *next).map(|run| run[0]..run[run.len() - 1] + 1)
+    slots
+        .chunk_by(|slot, next| slot.saturating_add(1) == *next)
+        .map(|run| run[0]..run[run.len() - 1].saturating_add(1))
 }

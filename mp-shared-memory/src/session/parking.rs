@@ -291,7 +291,7 @@ mod tests {
 
     fn session_and_token(queue: &Queue) -> [String; 2] {
         let token = queue.token().unwrap();
-        [session::to_inherit().unwrap(), token]
+        [session::to_inherit(), token]
     }
 
     #[test]
