@@ -91,7 +91,7 @@ fn connect(
             Progress::Done => return Ok(Connection::over(socket, Direction::Duplex)),
             Progress::Failed(error) => return Err(error),
             Progress::Nobody => return Err(AuthenticationFailure::Left.into()),
-            Progress::Waits => {}
+            Progress::Waits | Progress::Answered => {}
         }
         let mut fds = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
         if !poll(&mut fds, deadline).map_err(ConnectionError::io("wait for a socket"))? {

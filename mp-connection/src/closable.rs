@@ -99,18 +99,7 @@ impl Sleepers {
         events: PollFlags,
         deadline: Option<Instant>,
     ) -> Result<bool, ConnectionError> {
-        let sleeper = self.enter()?;
-        let waker = sleeper.waker();
-        let wakes = waker.map_or(fd, Waker::as_fd);
-        let mut fds =
-            [PollFd::from_borrowed_fd(fd, events), PollFd::from_borrowed_fd(wakes, PollFlags::IN)];
-        let polled = if waker.is_some() { &mut fds[..] } else { &mut fds[..1] };
-        poll(polled, deadline).map_err(ConnectionError::io("wait for a socket"))?;
-        if let Some(waker) = waker.filter(|_| is_ready(&fds[1])) {
-            waker.clear();
-            self.check()?;
-        }
-        Ok(is_ready(&fds[0]))
+        self.enter()?.sleep(fd, events, deadline)
     }
 }
 
@@ -118,6 +107,26 @@ impl Sleeper<'_> {
     /// What becomes readable when this thread is to wake up.
     pub(crate) fn waker(&self) -> Option<&Waker> {
         self.waker.as_ref()
+    }
+
+    /// [`Sleepers::sleep`], also ended by what has happened since this thread became one of the sleepers.
+    pub(crate) fn sleep(
+        &self,
+        fd: BorrowedFd<'_>,
+        events: PollFlags,
+        deadline: Option<Instant>,
+    ) -> Result<bool, ConnectionError> {
+        let waker = self.waker();
+        let wakes = waker.map_or(fd, Waker::as_fd);
+        let mut fds =
+            [PollFd::from_borrowed_fd(fd, events), PollFd::from_borrowed_fd(wakes, PollFlags::IN)];
+        let polled = if waker.is_some() { &mut fds[..] } else { &mut fds[..1] };
+        poll(polled, deadline).map_err(ConnectionError::io("wait for a socket"))?;
+        if let Some(waker) = waker.filter(|_| is_ready(&fds[1])) {
+            waker.clear();
+            self.sleepers.check()?;
+        }
+        Ok(is_ready(&fds[0]))
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::error::{AuthenticationFailure, ConnectionError};
 use crate::frame::kind;
-use crate::state::auth::{Answer, Handshake, PACKET_LEN, Packet, Step};
+use crate::state::auth::{Answer, Handshake, PACKET_LEN, Packet, Step, may_begin};
 use crate::sys::socket::Socket;
 
 /// So much of what a refused client has said already is received.
@@ -29,6 +29,8 @@ pub(crate) struct Talk {
 pub(crate) enum Progress {
     /// The other side has not said enough.
     Waits,
+    /// The other side was answered, and has not said enough since.
+    Answered,
     /// The other side is known.
     Done,
     /// The other side left without a word.
@@ -43,12 +45,13 @@ impl Talk {
 
     /// Goes as far as what has arrived allows.
     pub(crate) fn advance(&mut self, socket: &Socket) -> Progress {
+        let mut waits = Progress::Waits;
         loop {
             let missing = PACKET_LEN - self.heard.len();
             match socket.receive(&mut self.heard, missing) {
                 Ok(0) => return self.left(),
                 Ok(_) => self.has_heard = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Waits,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return waits,
                 Err(error) if error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error()) => {
                     return self.left();
                 }
@@ -56,6 +59,11 @@ impl Talk {
                     return Progress::Failed(ConnectionError::io("receive from a socket")(error));
                 }
             }
+            if self.heard.len() < PACKET_LEN && may_begin(&self.heard) {
+                continue;
+            }
+            // What can be no packet is not waited for to its end.
+            self.heard.resize(PACKET_LEN, 0);
             let Some(packet) = self.heard.first_chunk::<PACKET_LEN>().copied() else { continue };
             self.heard.clear();
             match self.handshake.take(&packet) {
@@ -63,6 +71,7 @@ impl Talk {
                     if let Err(error) = say(socket, &answer) {
                         return Progress::Failed(error);
                     }
+                    waits = Progress::Answered;
                 }
                 Step::Done(None) => return Progress::Done,
                 Step::Done(Some(answer)) => {

@@ -1,8 +1,13 @@
 //! [`Listener`]: where clients connect.
 //!
 //! A client is accepted when its handshake is done. All that are not done are looked after together, none is
-//! waited for, so whoever says nothing keeps nobody out. The listening socket and those of the unfinished clients are
-//! in one `epoll` descriptor, which is what [`accept`](Listener::accept) and [`wait`](crate::wait()) sleep on.
+//! waited for, so whoever says nothing keeps nobody out. The listening socket, those of the unfinished clients and a
+//! timer are in one `epoll` descriptor, which is what [`accept`](Listener::accept) and [`wait`](crate::wait()) sleep
+//! on.
+//!
+//! When there are as many as there may be, further ones stay in the queue of the system until one of them is done or
+//! has kept the others waiting for long enough. Until then the listening socket does not make the descriptor
+//! readable, or a thread would spin; the timer does when that time has come.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug};
@@ -28,21 +33,31 @@ use crate::state::auth::{Handshake, Key};
 use crate::sys::local::{self, Name};
 use crate::sys::random;
 use crate::sys::socket::Socket;
+use crate::sys::timer::Timer;
 use crate::wait::{Descriptor, Waitable};
 
-/// How long a client has to show that it knows the key.
+/// How long a client has for each thing that it has to say.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-/// The most clients whose handshake goes on at once; one more, and the oldest of them has to go.
+/// How long it has while others wait for its place. An honest one on a busy machine says it within this time.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The most clients whose handshake goes on at once; further ones wait for a place.
 const MAX_CLIENTS: usize = 128;
+/// So many may wait for a place as the system allows.
+const BACKLOG: i32 = i32::MAX;
+
+/// What cannot be done, in an error.
+const WATCH: &str = "watch a listening socket";
 
 /// Waits for clients at an address.
 ///
 /// Clients of this library only: what connects says first whether it has a key. With a key, a client and the
 /// listener show each other that they have the same one; nothing is encrypted.
 ///
-/// A client that says nothing delays nobody: many are looked after at once, each has five seconds, and if there
-/// are too many the oldest has to go. It is dropped without a word to the caller, and so is one that leaves
-/// without a word. A client that says something wrong is an error of one [`accept`](Listener::accept).
+/// A client that says nothing delays nobody: 128 are looked after at once, and each has five seconds for each thing
+/// that it has to say; half a second while others wait for its place, so a flood of such clients costs half a second
+/// for every 128 of them. Time during which nobody accepts or waits here does not count. A silent client is dropped
+/// without a word to the caller, and so is one that leaves without a word. A client that says something wrong takes
+/// no place, and is an error of one [`accept`](Listener::accept).
 ///
 /// A listener stays in its process; the connections that it accepts can go to others.
 ///
@@ -76,7 +91,7 @@ pub struct Listener {
 /// What a listener has while it is open.
 struct Open {
     socket: ListeningSocket,
-    /// The socket and those of the clients.
+    /// The socket, those of the clients, and the timer.
     epoll: OwnedFd,
     key: Option<Key>,
     clients: Mutex<Clients>,
@@ -88,19 +103,23 @@ enum ListeningSocket {
 }
 
 /// Those who have connected and were not accepted yet.
-#[derive(Default)]
 struct Clients {
-    /// By age.
+    /// Those who have been silent for longest come first.
     unknown: VecDeque<Client>,
     /// What the next calls of `accept` give.
     outcomes: VecDeque<Result<Known, ConnectionError>>,
+    /// Whether the listening socket makes the `epoll` descriptor readable.
+    is_open: bool,
+    /// When somebody has been silent for too long.
+    timer: Timer,
 }
 
 struct Client {
     socket: Socket,
     address: Address,
     talk: Talk,
-    deadline: Instant,
+    /// Since when it is its turn to say something.
+    silent_since: Instant,
 }
 
 struct Known {
@@ -145,8 +164,8 @@ impl Listener {
         let failed =
             |source| ConnectionError::Bind { address: address.clone(), source: Arc::new(source) };
         let (socket, address, file) = bind(&address, folder).map_err(failed)?;
-        let epoll = watch(&socket).map_err(ConnectionError::io("watch a listening socket"))?;
-        let open = Open { socket, epoll, key, clients: Mutex::default() };
+        let (epoll, timer) = watch(&socket).map_err(ConnectionError::io(WATCH))?;
+        let open = Open { socket, epoll, key, clients: Mutex::new(Clients::new(timer)) };
         let (file, last_accepted) = (Mutex::new(file), Mutex::new(None));
         Ok(Listener { open: Closable::new(open), address, file, last_accepted })
     }
@@ -181,7 +200,9 @@ impl Listener {
     ) -> Result<Option<Connection>, ConnectionError> {
         loop {
             let open = self.open.get()?;
-            let (outcome, next_limit) = {
+            // What another thread finds for this one after it has looked ends its sleep.
+            let sleeper = self.open.sleepers().enter()?;
+            let outcome = {
                 let mut clients = open.clients.lock();
                 clients.advance(&open);
                 let outcome = clients.outcomes.pop_front();
@@ -189,7 +210,7 @@ impl Listener {
                     // Nothing else tells the others who sleep here that there is something for them.
                     self.open.sleepers().wake_all();
                 }
-                (outcome, clients.unknown.front().map(|client| client.deadline))
+                outcome
             };
             if let Some(outcome) = outcome {
                 let Known { socket, address } = outcome?;
@@ -199,8 +220,7 @@ impl Listener {
             if has_passed(deadline) {
                 return Ok(None);
             }
-            let wake_up = deadline.into_iter().chain(next_limit).min();
-            self.open.sleepers().sleep(open.as_fd(), PollFlags::IN, wake_up)?;
+            sleeper.sleep(open.as_fd(), PollFlags::IN, deadline)?;
         }
     }
 
@@ -293,6 +313,7 @@ fn bind(
         Address::Tcp { host, port } => {
             let listener = TcpListener::bind((host.as_str(), *port))?;
             listener.set_nonblocking(true)?;
+            rustix::net::listen(&listener, BACKLOG)?;
             let address = listener.local_addr()?.into();
             (ListeningSocket::Tcp(listener), address, None)
         }
@@ -309,10 +330,12 @@ fn bind(
     })
 }
 
-fn watch(socket: &ListeningSocket) -> io::Result<OwnedFd> {
+fn watch(socket: &ListeningSocket) -> io::Result<(OwnedFd, Timer)> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let timer = Timer::new()?;
     add(&epoll, socket)?;
-    Ok(epoll)
+    add(&epoll, &timer)?;
+    Ok((epoll, timer))
 }
 
 /// Has `epoll` become readable when `socket` is.
@@ -321,40 +344,92 @@ fn add(epoll: &OwnedFd, socket: impl AsFd) -> io::Result<()> {
 }
 
 impl Clients {
+    fn new(timer: Timer) -> Clients {
+        Clients { unknown: VecDeque::new(), outcomes: VecDeque::new(), is_open: true, timer }
+    }
+
     /// Goes as far as possible without waiting, until there is an outcome or nobody is left who has said
-    /// something.
+    /// something. Then what has to happen next, be it that time passes, makes the descriptor readable.
     fn advance(&mut self, open: &Open) {
         self.hear_unknown(open);
+        let next_place = self.let_in(open);
+        if let Err(error) = self.await_next(open, next_place) {
+            self.outcomes.push_back(Err(ConnectionError::io(WATCH)(error)));
+        }
+    }
+
+    fn hear_unknown(&mut self, open: &Open) {
+        let now = Instant::now();
+        for client in std::mem::take(&mut self.unknown) {
+            let may_stay = client.silent_since + HANDSHAKE_LIMIT > now;
+            self.hear(open, client, may_stay);
+        }
+        self.unknown.make_contiguous().sort_by_key(|client| client.silent_since);
+    }
+
+    /// Hears one of the unknown, who is the last of them afterwards unless that was all.
+    fn hear(&mut self, open: &Open, mut client: Client, may_stay: bool) {
+        match client.talk.advance(&client.socket) {
+            Progress::Waits if may_stay => self.unknown.push_back(client),
+            Progress::Answered => {
+                client.silent_since = Instant::now();
+                self.unknown.push_back(client);
+            }
+            progress => {
+                let _removed = epoll::delete(&open.epoll, &client.socket);
+                self.conclude(client, progress);
+            }
+        }
+    }
+
+    /// Lets in those who have connected while there are places; when there is one for the next, if somebody
+    /// has to go first.
+    fn let_in(&mut self, open: &Open) -> Option<Instant> {
+        let mut is_exhausted = false;
         // So many at a time, that a flood of new ones keeps nobody from being heard.
         for _ in 0..MAX_CLIENTS {
-            if !self.outcomes.is_empty() {
-                return;
+            if !self.outcomes.is_empty() || self.next_place(is_exhausted).is_some() {
+                break;
             }
             match open.socket.accept() {
-                Ok((socket, address)) => self.welcome(open, socket, address),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok((socket, address)) => {
+                    if self.is_full() {
+                        self.make_room(open);
+                    }
+                    self.welcome(open, socket, address);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // The system has no room: those who have said nothing make some.
-                Err(error) if is_exhausted(&error) => {
-                    if self.unknown.pop_front().is_none() {
+                Err(error) if is_exhausted_system(&error) => {
+                    if self.unknown.is_empty() {
                         self.outcomes.push_back(Err(ConnectionError::io("accept a client")(error)));
+                    } else if self.next_place(true).is_none() {
+                        self.make_room(open);
+                    } else {
+                        is_exhausted = true;
                     }
                 }
                 // A client that left meanwhile, or an error of the network on its way here.
                 Err(_) => {}
             }
         }
+        self.next_place(is_exhausted)
     }
 
-    fn hear_unknown(&mut self, open: &Open) {
-        let now = Instant::now();
-        for mut client in std::mem::take(&mut self.unknown) {
-            match client.talk.advance(&client.socket) {
-                Progress::Waits if client.deadline > now => self.unknown.push_back(client),
-                progress => {
-                    let _removed = epoll::delete(&open.epoll, &client.socket);
-                    self.conclude(client, progress);
-                }
-            }
+    fn is_full(&self) -> bool {
+        self.unknown.len() >= MAX_CLIENTS
+    }
+
+    /// When the one who has been silent for longest has to make room; `None` if there is room, or can be now.
+    fn next_place(&self, is_exhausted: bool) -> Option<Instant> {
+        let first = self.unknown.front().filter(|_| is_exhausted || self.is_full())?;
+        Some(first.silent_since + PATIENCE).filter(|time| *time > Instant::now())
+    }
+
+    /// Sends away who has been silent for longest, unless it has said something just now.
+    fn make_room(&mut self, open: &Open) {
+        if let Some(client) = self.unknown.pop_front() {
+            self.hear(open, client, false);
         }
     }
 
@@ -364,24 +439,31 @@ impl Clients {
             Err(error) => return self.outcomes.push_back(Err(error)),
         };
         let talk = Talk::new(Handshake::listener(open.key.clone(), nonce));
-        let deadline = Instant::now() + HANDSHAKE_LIMIT;
-        let mut client = Client { socket, address, talk, deadline };
+        let mut client = Client { socket, address, talk, silent_since: Instant::now() };
         // Most have said everything already.
         match client.talk.advance(&client.socket) {
-            Progress::Waits => {
-                if self.unknown.len() == MAX_CLIENTS {
-                    self.unknown.pop_front();
+            Progress::Waits | Progress::Answered => match add(&open.epoll, &client.socket) {
+                Ok(()) => self.unknown.push_back(client),
+                Err(error) => {
+                    let error = ConnectionError::io("watch a client")(error);
+                    self.outcomes.push_back(Err(error));
                 }
-                match add(&open.epoll, &client.socket) {
-                    Ok(()) => self.unknown.push_back(client),
-                    Err(error) => {
-                        let error = ConnectionError::io("watch a client")(error);
-                        self.outcomes.push_back(Err(error));
-                    }
-                }
-            }
+            },
             progress => self.conclude(client, progress),
         }
+    }
+
+    /// Has the descriptor become readable by the next client only if there is a place for it, and by time.
+    fn await_next(&mut self, open: &Open, next_place: Option<Instant>) -> io::Result<()> {
+        let is_open = next_place.is_none();
+        if is_open != self.is_open {
+            let events = if is_open { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+            let data = epoll::EventData::new_u64(0);
+            epoll::modify(&open.epoll, &open.socket, data, events)?;
+            self.is_open = is_open;
+        }
+        let next_limit = self.unknown.front().map(|client| client.silent_since + HANDSHAKE_LIMIT);
+        self.timer.set(next_place.or(next_limit))
     }
 
     fn conclude(&mut self, client: Client, progress: Progress) {
@@ -390,12 +472,12 @@ impl Clients {
             Progress::Done => self.outcomes.push_back(Ok(Known { socket, address })),
             Progress::Failed(error) => self.outcomes.push_back(Err(error)),
             // It is too late, or has left.
-            Progress::Waits | Progress::Nobody => {}
+            Progress::Waits | Progress::Answered | Progress::Nobody => {}
         }
     }
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+fn is_exhausted_system(error: &io::Error) -> bool {
     let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

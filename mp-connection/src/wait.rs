@@ -1,11 +1,14 @@
 //! [`wait`]: which of several objects are ready.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 
 use crate::closable::{Sleeper, Sleepers};
 use crate::deadline::{after, has_passed};
@@ -153,23 +156,42 @@ pub fn wait(
         // Then the others are only looked at.
         let wake_up = if was_ready { after(Duration::ZERO) } else { deadline };
 
-        let mut fds: Vec<PollFd<'_>> = descriptors
+        // Each descriptor once: the system takes no more than a process may have open.
+        let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(descriptors.len() + 1);
+        let mut known = HashMap::with_capacity(descriptors.len());
+        let positions: Vec<usize> = descriptors
             .iter()
-            .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN))
+            .map(|descriptor| {
+                *known.entry(descriptor.as_fd().as_raw_fd()).or_insert_with(|| {
+                    fds.push(PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::IN));
+                    fds.len() - 1
+                })
+            })
             .collect();
         let waker = sleepers.iter().flatten().find_map(Sleeper::waker);
         fds.extend(waker.map(|waker| PollFd::from_borrowed_fd(waker.as_fd(), PollFlags::IN)));
-        poll(&mut fds, wake_up).map_err(ConnectionError::io("wait for objects"))?;
+        poll(&mut fds, wake_up).map_err(refused)?;
         if let Some(waker) = waker.filter(|_| fds.last().is_some_and(is_ready)) {
             waker.clear();
             each(&descriptors, |_, fd| fd.sleepers.map_or(Ok(()), Sleepers::check))?;
         }
-        let ready = each(objects, |index, object| object.is_ready(is_ready(&fds[index])))?;
+        let ready =
+            each(objects, |index, object| object.is_ready(is_ready(&fds[positions[index]])))?;
         let ready: Vec<usize> = (0..objects.len()).filter(|index| ready[*index]).collect();
         if !ready.is_empty() || has_passed(deadline) {
             return Ok(ready);
         }
     }
+}
+
+fn refused(error: io::Error) -> ConnectionError {
+    // The one reason for which the system refuses a time and descriptors that are right.
+    let is_too_many = error.raw_os_error() == Some(Errno::INVAL.raw_os_error());
+    ConnectionError::io(if is_too_many {
+        "wait for more descriptors than the limit of open files"
+    } else {
+        "wait for objects"
+    })(error)
 }
 
 /// Asks each of them; an error says which it is about.

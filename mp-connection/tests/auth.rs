@@ -367,6 +367,133 @@ fn ls_12_silent_clients_make_room_when_the_system_has_no_descriptor_left() {
     });
 }
 
+/// Connects from so many threads at once; what those were told who were not served.
+fn burst(address: Address, count: usize) -> mp::Result<Vec<String>> {
+    let served = |address: &Address| -> mp::Result<()> {
+        let server = Client::connect(address, Some(KEY))?;
+        server.send(&1)?;
+        Ok(server.recv()?)
+    };
+    rustix::process::nice(10)?;
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..count).map(|_| scope.spawn(|| served(&address))).collect();
+        let outcomes = clients.into_iter().map(|client| client.join().unwrap());
+        Ok(outcomes.filter_map(Result::err).map(|error| format!("{error:?}")).collect())
+    })
+}
+
+#[test]
+fn a_burst_of_clients_with_the_key_is_served_to_the_last_by_a_busy_listener() {
+    alone(|| {
+        // They compete with the listener for one processor, so that it is faster than they answer.
+        let mut processors = rustix::thread::CpuSet::new();
+        processors.set(rustix::thread::sched_getcpu());
+        rustix::thread::sched_setaffinity(None, &processors)?;
+        for listener in listeners(Some(KEY)) {
+            let started = |_| mp::Process::start(burst, (listener.address().clone(), 100));
+            let bursts: Vec<_> = (0..5).map(started).collect::<Result<_, _>>()?;
+            for count in 0..500 {
+                if count == 0 || count == 200 {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                let Some(connection) = listener.accept_timeout(LONG)? else {
+                    mp::bail!("{count} of 500 were accepted by {listener:?}")
+                };
+                mp::ensure!(connection.recv::<i32>()? == 1);
+                connection.send(&())?;
+            }
+            for burst in bursts {
+                let refused = burst.into_result()?;
+                mp::ensure!(refused.is_empty(), "{} by {listener:?}: {refused:?}", refused.len());
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn the_time_while_nobody_accepts_is_not_counted_against_a_client() {
+    let listener = Listener::new(Some(KEY)).unwrap();
+    // It gets its challenge, and then the listener turns to something else for longer than a client has.
+    let p = loop {
+        let p = mp::Process::start(burst, (listener.address().clone(), 1)).unwrap();
+        assert_eq!(wait(&[&p], Some(SHORT * 5)).unwrap(), [0; 0]);
+        let Some(too_fast) = listener.accept_timeout(Duration::ZERO).unwrap() else { break p };
+        too_fast.send(&()).unwrap();
+    };
+    std::thread::sleep(Duration::from_millis(5500));
+    let connection = listener.accept_timeout(LONG).unwrap().unwrap();
+    connection.send(&()).unwrap();
+    assert_eq!(p.into_result().unwrap(), [""; 0]);
+}
+
+/// What this thread has worked.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.try_into().unwrap()
+}
+
+#[test]
+fn ls_12_while_all_places_are_taken_nobody_spins_and_the_next_client_is_served() {
+    alone(|| {
+        for listener in listeners(Some(KEY)) {
+            // More than there are places, so some of them wait for one.
+            let flood: Vec<_> = (0..300).map(|_| raw(&listener)).collect();
+            let before = worked();
+            mp::ensure!(listener.accept_timeout(SHORT * 4)?.is_none());
+            mp::ensure!(wait(&[&listener], Some(SHORT * 4))? == [0; 0]);
+            mp::ensure!(worked() - before < SHORT * 2, "{:?}", worked() - before);
+            at_once(|| serves_the_next(&listener));
+            drop(flood);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ls_12_whoever_sleeps_already_serves_the_client_behind_those_that_another_thread_let_in() {
+    for listener in listeners(Some(KEY)) {
+        std::thread::scope(|scope| {
+            let accepting = scope.spawn(|| listener.accept());
+            let _flood: Vec<_> = (0..300).map(|_| raw(&listener)).collect();
+            assert_eq!(wait(&[&listener], Some(SHORT)).unwrap(), [0; 0]);
+            let arguments = (listener.address().clone(), Some(KEY.to_vec()));
+            let p = mp::Process::start(hello, arguments).unwrap();
+            let connection = at_once(|| accepting.join().unwrap()).unwrap();
+            connection.send("welcome").unwrap();
+            assert_eq!(p.into_result().unwrap(), "welcome");
+        });
+    }
+}
+
+#[test]
+fn ls_12_a_client_that_says_nothing_is_sent_away_while_somebody_waits() {
+    for listener in listeners(Some(KEY)) {
+        let (end, other) = mp::Pipe::duplex().unwrap();
+        let mut silent = raw(&listener);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| wait(&[&listener, &end], Some(LONG)));
+            let mut said = Vec::new();
+            at_once(|| silent.read_to_end(&mut said)).unwrap();
+            other.send(&1).unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap(), [1]);
+        });
+    }
+}
+
+#[test]
+fn ls_09_what_can_be_no_greeting_takes_no_place() {
+    for listener in listeners(Some(KEY)) {
+        let mut flood: Vec<_> = (0..300).map(|_| raw(&listener)).collect();
+        flood.iter_mut().for_each(|client| client.write_all(b"GET /").unwrap());
+        for _ in 0..300 {
+            let refused = listener.accept_timeout(LONG);
+            assert!(is_auth(&refused, AuthenticationFailure::Malformed), "{refused:?}");
+        }
+        serves_the_next(&listener);
+    }
+}
+
 #[test]
 fn a_connection_of_an_authenticated_client_is_an_ordinary_one() {
     let connects = |address: Address| -> mp::Result<Connection> {

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{LONG, SHORT, at_once, connections, listeners, takes_at_least};
+use common::{LONG, SHORT, alone, at_once, connections, listeners, takes_at_least};
 use mp::connection::{Address, Client, Descriptor, Listener, Waitable, wait};
 use mp::{Connection, ConnectionError, DupFd, Pipe};
 
@@ -202,6 +202,27 @@ fn wt_08_an_object_that_is_there_twice_is_told_twice() {
     assert_eq!(wait(&[&a, &a], Some(SHORT)).unwrap(), [0; 0]);
     b.send(&1).unwrap();
     assert_eq!(wait(&[&a, &b, &a, &a.clone()], None).unwrap(), [0, 2, 3]);
+}
+
+#[test]
+fn wt_08_an_object_may_be_there_more_often_than_files_may_be_open() {
+    alone(|| {
+        let (a, b) = Pipe::duplex()?;
+        let others: Vec<_> = (0..20).map(|_| Pipe::duplex()).collect::<Result<_, _>>()?;
+        wait(&[&a], NOW)?;
+        let mut files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        files.current = Some(40);
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, files)?;
+        let objects: Vec<&dyn Waitable> = (0..200).map(|_| &a as _).collect();
+        mp::ensure!(wait(&objects, Some(SHORT))? == [0; 0]);
+        b.send(&1)?;
+        mp::ensure!(wait(&objects, Some(LONG))? == (0..200).collect::<Vec<_>>());
+        // More than that were opened before the limit was lowered.
+        let ends = others.iter().flat_map(|(a, b)| [a as &dyn Waitable, b as _]);
+        let error = wait(&ends.chain([&a as _]).collect::<Vec<_>>(), NOW).unwrap_err();
+        mp::ensure!(error.to_string().contains("the limit of open files"), "{error}");
+        Ok(())
+    });
 }
 
 #[test]

@@ -42,6 +42,8 @@ const PROOF: Tag = *b"mpc!";
 const ACCEPTED: Tag = *b"mpc+";
 const REFUSED: Tag = *b"mpc-";
 
+const TAGS: [Tag; 6] = [PLAIN, HELLO, CHALLENGE, PROOF, ACCEPTED, REFUSED];
+
 const NOTHING: [u8; PAYLOAD_LEN] = [0; PAYLOAD_LEN];
 
 /// A secret; its debug form hides it.
@@ -195,6 +197,11 @@ impl Handshake {
             _ => refuse(Failure::Malformed, Failure::Malformed),
         }
     }
+}
+
+/// Whether some packet starts with this.
+pub(crate) fn may_begin(said: &[u8]) -> bool {
+    TAGS.iter().any(|tag| tag.iter().zip(said).all(|(expected, byte)| expected == byte))
 }
 
 fn packet(tag: Tag, payload: [u8; PAYLOAD_LEN]) -> Packet {
