@@ -97,7 +97,7 @@ impl<T> QueueBuilder<T> {
 
 /// A timeout as patience; it becomes a deadline here.
 pub(crate) fn until(timeout: Duration) -> Patience {
-    Patience::Until(after(timeout))
+    if timeout.is_zero() { Patience::None } else { Patience::Until(after(timeout)) }
 }
 
 pub(crate) const FOR_EVER: Patience = Patience::Until(None);

@@ -83,6 +83,8 @@ const TRIMMED_BLOCKS: u32 = 64;
 /// How long a call that does not wait for a message waits for a lock, which is held only for as long as a message
 /// is copied: its holder may have been stopped.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
+/// How long a call with a time limit waits for a lock at least.
+const LOCK_MOMENT: Duration = Duration::from_millis(10);
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +99,8 @@ impl Patience {
     fn for_lock(self) -> Option<Instant> {
         match self {
             Patience::None => Instant::now().checked_add(LOCK_LIMIT),
-            Patience::Until(deadline) => deadline,
+            // Nobody is told that there is nothing just because another is inside: not for want of a moment.
+            Patience::Until(deadline) => deadline.map(|end| end.max(Instant::now() + LOCK_MOMENT)),
         }
     }
 }
@@ -509,6 +512,7 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     pub(crate) fn wake_all(&self) {
         self.state.tail_at.0.wake(u32::MAX);
         self.state.head_at.0.wake(u32::MAX);
+        self.state.unfinished.0.wake_all();
     }
 
     /// Sets right what a killed holder of a lock has left, for who waits for what that one would have done. Never

@@ -62,6 +62,11 @@ impl Unfinished {
         }
     }
 
+    /// Lets all who sleep look around.
+    pub(crate) fn wake_all(&self) {
+        self.finished.wake(u32::MAX);
+    }
+
     /// Waits until all of what was put is done; `false` if `deadline` came first, or if `look`, which is asked now and
     /// then, says to give up.
     pub(crate) fn join(
