@@ -135,9 +135,9 @@ fn echoes_bytes((forth, back): (Queue<()>, Queue<()>), link: &mut Link) -> mp::R
 
 #[test]
 fn bytes_of_all_lengths_around_the_edges_go_there_and_back() {
-    let edge = [0, 1, 12, 13, 16, 1019, 1020, 1021, 1024, 32_768, 65_536, 1 << 20, 9 << 20];
+    let edge = [0, 1, 12, 13, 16, 1019, 1020, 1021, 1024, 32_768, 65_536, 1 << 20];
     let lengths = edge.iter().flat_map(|len: &usize| len.saturating_sub(2)..len + 18);
-    let lengths: Vec<_> = lengths.collect();
+    let lengths: Vec<_> = lengths.chain([9 << 20]).collect();
     for way in WAYS {
         let queues = (Queue::new().unwrap(), Queue::new().unwrap());
         let mut other = Peer::start(way, echoes_bytes, &queues);
