@@ -8,9 +8,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::{LONG, SHORT, alone, at_once, hello, listeners};
+use common::{hello, listeners};
 use mp::connection::{Address, AuthenticationFailure, Client, Listener, wait};
 use mp::{Connection, ConnectionError};
+use mp_testing::limits::{LONG, SHORT, alone, at_once};
 use mp_testing::system::holdings;
 
 mp::enable_test_support!();

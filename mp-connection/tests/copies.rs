@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use common::{LONG, alone, at_once, comes_true, connections, echo, listeners};
+use common::{connections, echo, listeners};
 use mp::connection::{Address, Client, Direction};
 use mp::{Connection, ConnectionError, DupFd, Pipe};
+use mp_testing::limits::{LONG, alone, at_once, comes_true};
 use mp_testing::system::{ends_within, holdings, settle_at};
 use serde::{Deserialize, Serialize};
 

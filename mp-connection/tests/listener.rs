@@ -11,11 +11,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{
-    LONG, SHORT, alone, at_once, comes_true, hello, listeners, sleeps, takes_at_least, this_thread,
-};
+use common::{hello, listeners, sleeps, this_thread};
 use mp::connection::{Address, Client, Listener, wait};
 use mp::{Connection, ConnectionError, Pipe};
+use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true, takes_at_least};
 use mp_testing::system::holdings;
 
 mp::enable_test_support!();

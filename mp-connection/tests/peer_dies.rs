@@ -5,9 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{LONG, connections, listeners, sleeps, this_thread};
+use common::{connections, listeners, sleeps, this_thread};
 use mp::connection::{Address, Client, Listener, wait};
 use mp::{Connection, ConnectionError, Pipe};
+use mp_testing::limits::LONG;
 
 mp::enable_test_support!();
 

@@ -9,9 +9,10 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use common::{LONG, SHORT, at_once, comes_true, connections, echo, takes_at_least};
+use common::{connections, echo};
 use mp::connection::Direction;
 use mp::{Connection, ConnectionError, Pipe};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
 use serde::{Deserialize, Serialize};
 
 mp::enable_test_support!();

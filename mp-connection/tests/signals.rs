@@ -7,9 +7,10 @@ mod common;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{LONG, connections, listeners, sleeps, takes_at_least, this_thread};
+use common::{connections, listeners, sleeps, this_thread};
 use mp::connection::{Address, Client, wait};
 use mp::{Connection, Pipe};
+use mp_testing::limits::{LONG, takes_at_least};
 use mp_testing::system::signal;
 use rustix::process::Signal;
 

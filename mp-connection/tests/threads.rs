@@ -9,9 +9,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use common::{LONG, at_once, connections, listeners, sleeps, this_thread};
+use common::{connections, listeners, sleeps, this_thread};
 use mp::connection::{Listener, Waitable, wait};
 use mp::{Connection, ConnectionError, Pipe};
+use mp_testing::limits::{LONG, at_once};
 
 mp::enable_test_support!();
 

@@ -9,9 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{LONG, SHORT, alone, at_once, connections, listeners, takes_at_least};
+use common::{connections, listeners};
 use mp::connection::{Address, Client, Descriptor, Listener, Waitable, wait};
 use mp::{Connection, ConnectionError, DupFd, Pipe};
+use mp_testing::limits::{LONG, SHORT, alone, at_once, takes_at_least};
 
 mp::enable_test_support!();
 

@@ -4,13 +4,11 @@
 #![expect(unsafe_code, reason = "a debugger's calls")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::storm::{Dice, kills};
-use common::{LONG, comes_true};
 use mp::{Queue, QueueError, RawArray};
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::storm::{Dice, kills};
 use mp_testing::system::ends_within;
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
 //! What was put is there, however its producer ends, and nobody who ends waits for a reader.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
-use common::{LONG, Link, Peer, WAYS, Way, at_once};
 use mp::{Queue, QueueError};
+use mp_testing::limits::{LONG, at_once};
+use mp_testing::peer::{Link, Peer, WAYS, Way};
+use mp_testing::roles;
 use mp_testing::system::{ends_within, raise};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! A joinable queue knows when all that was put is done, in whatever process.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, comes_true, takes_at_least};
 use mp::{JoinableQueue, Queue, QueueError};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 

@@ -1,10 +1,10 @@
 //! Many items in one call, bytes as they are, limits in bytes, and items one by one in a loop.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
-use common::{LONG, Link, Peer, SHORT, WAYS, takes_at_least};
 use mp::{JoinableQueue, Queue, QueueError};
+use mp_testing::limits::{LONG, SHORT, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 

@@ -1,13 +1,13 @@
 //! A queue takes memory as it fills and gives it back as it is emptied; too little is an error, never a signal.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, alone, comes_true};
 use mp::{JoinableQueue, Queue, QueueError};
+use mp_testing::limits::{LONG, SHORT, alone, comes_true};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use mp_testing::system::{Holdings, holdings};
 use rustix::process::{Resource, Rlimit, setrlimit};
 

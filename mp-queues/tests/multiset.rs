@@ -1,10 +1,8 @@
 //! Four producers and four consumers: every item arrives once, and each producer's in order.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
-use common::ends_in_time;
 use mp::{Barrier, Queue};
+use mp_testing::limits::{LONG, ends_in_time};
 
 mp::enable_test_support!();
 
@@ -141,7 +139,7 @@ fn q_25_items_of_a_megabyte_of_four_producers_arrive_whole() {
             (0..4).map(|me| mp::Process::start(puts, (queue.clone(), me)).unwrap()).collect();
         let (mut bytes, mut next) = (Vec::new(), [0; 4]);
         for _ in 0..100 {
-            queue.get_bytes_timeout(&mut bytes, common::LONG).unwrap();
+            queue.get_bytes_timeout(&mut bytes, LONG).unwrap();
             let (number, me) = (bytes[0], bytes[1]);
             assert!(bytes.len() == LEN + 1 && bytes[1..] == vec![me; LEN], "a part of another");
             assert_eq!(number, next[usize::from(me)]);

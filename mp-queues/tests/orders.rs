@@ -1,12 +1,10 @@
 //! No order of join, drop, get and exit dead-locks, however much is in the queue.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::fs;
 
-use common::{LONG, ends_in_time};
 use mp::Queue;
+use mp_testing::limits::{LONG, ends_in_time};
 use mp_testing::system::raise;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! A queue gives what was put, in order and up to its limit, to whatever process asks.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, alone, at_once, takes_at_least};
 use mp::{JoinableQueue, Queue, QueueError};
+use mp_testing::limits::{LONG, SHORT, alone, at_once, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,14 +1,14 @@
 //! Producers and consumers are killed at random instants, and every item is accounted for.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::storm::{Board, Crew, Dice, INSIDE, LIMIT, MARGIN, OUT, kills, take_turn};
-use common::{LONG, Link, Peer, WAYS, comes_true};
 use mp::{JoinableQueue, Queue, QueueError, RawArray};
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
+use mp_testing::storm::{Board, Crew, Dice, INSIDE, LIMIT, MARGIN, OUT, Stall, kills, take_turn};
 use mp_testing::system::children_of;
 use serde::{Deserialize, Serialize};
 
@@ -184,8 +184,13 @@ struct Deaths {
     outside_get: usize,
 }
 
+/// Who goes on after more than a second hangs, unless all together have waited for a processor so long.
+fn hangs(stall: &Stall) -> bool {
+    stall.net_of_all > Duration::from_secs(1)
+}
+
 fn storm(shape: Shape, usual_kills: usize) {
-    let _turn = take_turn();
+    let turn = take_turn();
     // What the first object of a process leaves behind, and the first child, stays.
     mp::Process::start(|_: Queue<()>| Ok(()), (Queue::new().unwrap(),)).unwrap().join().unwrap();
     let has_child = || descriptors().iter().any(|link| link.ends_with("anon_inode:[pidfd]"));
@@ -196,14 +201,15 @@ fn storm(shape: Shape, usual_kills: usize) {
     let queue = JoinableQueue::bounded(shape.maxsize).unwrap();
     let ledger = Ledger::new(40_000 + 3000 * kills);
     let work = (queue.clone(), ledger.clone(), shape);
-    let mut crew = Crew::start(PRODUCERS + CONSUMERS, move |board, place| {
+    let mut crew = Crew::start(&turn, PRODUCERS + CONSUMERS, move |board, place| {
         let arguments = (work.clone(), board, place);
         if place < PRODUCERS {
             mp::Process::start(produces, arguments).unwrap()
         } else {
             mp::Process::start(consumes, arguments).unwrap()
         }
-    });
+    })
+    .hanging(hangs);
     let mut deaths = Deaths::default();
     for _ in 0..kills {
         dice.pass_less_than(Duration::from_millis(5));
@@ -370,21 +376,22 @@ fn gets_and_counts(queue: Queue<u64>, board: Board, place: usize) -> mp::Result<
 /// Kills one of three who sleep, around the moment at which there is an item for them.
 #[test]
 fn q_26_a_consumer_that_is_killed_as_it_is_woken_takes_no_wake_up_with_it() {
-    let _turn = take_turn();
+    let turn = take_turn();
     let mut dice = Dice::of_this_storm();
     let kills = kills(150);
     let queue = Queue::<u64>::new().unwrap();
     queue.put_many(&[1; 50]).unwrap();
     let same = queue.clone();
-    let mut crew = Crew::start_any(CONSUMERS, move |board, place| {
+    let mut crew = Crew::start_any(&turn, CONSUMERS, move |board, place| {
         mp::Process::start(gets_and_counts, (same.clone(), board, place)).unwrap()
-    });
+    })
+    .hanging(hangs);
     let (mut lost, mut times) = (0, Vec::new());
     for _ in 0..kills {
         let all_sleep = || queue.is_empty() && crew.all_sleep_in(INSIDE);
         assert!(comes_true(all_sleep), "somebody does not wait");
         let got_before: u64 = crew.all_rounds().iter().sum();
-        let victim = dice.index(crew.len());
+        let victim = dice.index(crew.size());
         queue.put(&1).unwrap();
         dice.pass_less_than(Duration::from_micros(400));
         let killed = crew.kill(victim);
@@ -392,7 +399,7 @@ fn q_26_a_consumer_that_is_killed_as_it_is_woken_takes_no_wake_up_with_it() {
         assert!(comes_true(|| queue.is_empty()), "there are items, and two who want them sleep");
         times.push(killed.at.elapsed());
         let survivors_sleep =
-            || (0..crew.len()).all(|at| at == victim || crew.sleeps_in(at, INSIDE));
+            || (0..crew.size()).all(|at| at == victim || crew.sleeps_in(at, INSIDE));
         assert!(comes_true(survivors_sleep), "somebody does not wait");
         let got = crew.all_rounds().iter().sum::<u64>() - got_before;
         assert!(got == 1 || got == 2, "two items were put, and {got} got");

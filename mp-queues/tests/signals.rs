@@ -2,15 +2,14 @@
 #![expect(unsafe_code, reason = "a handler is installed and a timer set")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::storm::Dice;
-use common::{LONG, Link, Peer, WAYS, ends_in_time};
 use mp::{JoinableQueue, Queue, QueueError};
-use rustix::process::Signal;
+use mp_testing::limits::{LONG, comes_true, ends_in_time};
+use mp_testing::peer::{Link, Peer, WAYS, disturb};
+use mp_testing::roles;
+use mp_testing::storm::Dice;
 
 mp::enable_test_support!();
 
@@ -66,20 +65,6 @@ fn puts_among_signals(queue: Queue<u64>, link: &mut Link) -> mp::Result<()> {
 
 fn joins_among_signals(queue: JoinableQueue<u64>, link: &mut Link) -> mp::Result<()> {
     wait_among_signals(link, || Ok(queue.join()?))
-}
-
-/// Sends signals to one who waits, sees that it goes on waiting, and then lets it go.
-fn disturb(mut waiting: Peer, let_go: impl FnOnce()) {
-    waiting.hear_that_it_sleeps();
-    for _ in 0..50 {
-        waiting.signal(Signal::USR1);
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(!waiting.has_spoken(), "a signal ended its wait");
-    let_go();
-    let handled: u32 = waiting.hear().parse().unwrap();
-    assert!(handled > 0, "no signal arrived");
-    waiting.end();
 }
 
 #[test]
@@ -233,7 +218,7 @@ fn q_32_calls_that_run_out_of_time_lose_nothing_and_put_nothing_twice() {
         // Each consumer gets its own end, for it gets nothing after that.
         let (mut all, mut empty) = (Vec::new(), 0);
         (0..2).for_each(|_| {
-            assert!(common::comes_true(|| queue.is_empty()));
+            assert!(comes_true(|| queue.is_empty()));
             queue.put_timeout(&u64::MAX, LONG).unwrap();
         });
         for consumer in consumers {

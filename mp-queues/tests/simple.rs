@@ -1,10 +1,10 @@
 //! A simple queue has less than the others, and promises no less.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
-use common::{Link, Peer, WAYS, at_once};
 use mp::{QueueError, SimpleQueue};
+use mp_testing::limits::at_once;
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 

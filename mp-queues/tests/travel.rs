@@ -1,16 +1,16 @@
 //! Queues travel wherever values do, and whatever can travel goes through a queue.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::time::{Duration, Instant};
 
-use common::{LONG, Link, Peer, WAYS, Way, alone, comes_true};
 use mp::{
     DupFd, Event, JoinableQueue, Lock, Pipe, Queue, QueueError, SharedMemoryError, SimpleQueue,
     Value,
 };
+use mp_testing::limits::{LONG, alone, comes_true};
+use mp_testing::peer::{Link, Peer, WAYS, Way};
+use mp_testing::roles;
 use mp_testing::system::{Holdings, holdings};
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,13 @@
 //! Who waits at a queue is woken by what it waits for, and stands in nobody's way.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, comes_true, takes_at_least};
 use mp::{JoinableQueue, Queue, QueueError};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use mp_testing::system::{is_asleep, is_stopped};
 use rustix::process::Signal;
 use rustix::thread::gettid;

@@ -10,6 +10,7 @@ use common::{daemon, hold_still, kill_9, start_and_wait};
 use mp_reduction::wire::{self, FrameReader};
 use mp_reduction::{DupFd, Message};
 use mp_shared_memory::{RawArray, RawValue};
+use mp_testing::limits::comes_true;
 use mp_testing::system::holdings;
 
 mp::enable_test_support!();
@@ -118,7 +119,7 @@ fn rt_09_a_thousand_long_arrays_leave_everything_as_before() {
         (0..1000).try_for_each(|n: u32| cycle(n.to_le_bytes()[0]))?;
         // The session keeps what has a token until it looks again.
         mp::ensure!(mappings() == mapped);
-        mp::ensure!(common::comes_true(|| holdings().descriptors <= before.descriptors));
+        mp::ensure!(comes_true(|| holdings().descriptors <= before.descriptors));
         Ok(())
     });
 }

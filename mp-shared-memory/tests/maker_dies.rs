@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use common::{comes_true, daemon, hold_still, kill_9, passes_with_mounts, start_and_wait};
+use common::{daemon, hold_still, kill_9, passes_with_mounts, start_and_wait};
 use mp_reduction::DupFd;
 use mp_shared_memory::{SharedMemory, SharedMemoryError as Error, session};
+use mp_testing::limits::comes_true;
 
 mp::enable_test_support!();
 

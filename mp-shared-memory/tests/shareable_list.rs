@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{comes_true, daemon, hold_still, kill_9, start_and_wait};
+use common::{daemon, hold_still, kill_9, start_and_wait};
 use mp_reduction::DupFd;
 use mp_shared_memory::{
     RawArray, ShareableItem as Item, ShareableList, SharedMemory, SharedMemoryError as Error,
 };
+use mp_testing::limits::comes_true;
 
 mp::enable_test_support!();
 

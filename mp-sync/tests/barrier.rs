@@ -1,12 +1,12 @@
 //! A barrier lets its parties go on together, in whatever processes, or tells all of them why it cannot.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, Way, at_once, comes_true, takes_at_least};
 use mp::{Array, Barrier, BarrierError, Broken, Lock, RawArray, RawValue, SyncError};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS, Way};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 

@@ -1,13 +1,11 @@
 //! Parties of a barrier are killed at random instants: the others are told, and a reset mends it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::comes_true;
-use common::storm::{Board, Crew, Dice, ENTERING, LEAVING, OUT, kills};
 use mp::{Barrier, BarrierError, Broken, Event};
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::storm::{Board, Crew, Dice, ENTERING, LEAVING, OUT, kills, take_turn};
 
 mp::enable_test_support!();
 
@@ -28,7 +26,7 @@ fn takes_part(barrier: Barrier, is_mended: Event, board: Board, place: usize) ->
             }
             Err(BarrierError::Broken(Broken::PartyDied { .. } | Broken::Aborted)) => {
                 board.set_phase(place, LEAVING);
-                mp::ensure!(is_mended.wait_timeout(common::LONG)?, "nobody mends it");
+                mp::ensure!(is_mended.wait_timeout(LONG)?, "nobody mends it");
             }
             Err(other) => return Err(other.into()),
         }
@@ -41,7 +39,8 @@ fn b_16_a_storm_of_kills_breaks_the_barrier_each_time_and_a_reset_mends_it() {
     let mut dice = Dice::of_this_storm();
     let (barrier, is_mended) = (Barrier::new(PARTIES).unwrap(), Event::new().unwrap());
     let theirs = (barrier.clone(), is_mended.clone());
-    let mut crew = Crew::start(PARTIES, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, PARTIES, move |board, place| {
         let (barrier, is_mended) = theirs.clone();
         mp::Process::start(takes_part, (barrier, is_mended, board, place)).unwrap()
     });

@@ -1,12 +1,13 @@
 //! A condition wakes whom it is to wake, in whatever process, and nobody's death keeps others asleep.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{LONG, Link, Peer, SHORT, WAYS, Way, at_once, comes_true, takes_at_least};
 use mp::{Condition, Lock, RLock, RawValue, Value};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS, Way, first_to_speak};
+use mp_testing::roles;
+use mp_testing::storm::LIMIT;
 use rustix::process::Signal;
 
 mp::enable_test_support!();
@@ -232,7 +233,7 @@ fn c_06_c_07_waiters_whose_time_was_over_leave_no_trace() {
             assert!(waiting.iter_mut().all(|peer| !peer.has_spoken()));
             c.acquire().unwrap().notify(1);
             assert_eq!(c.waiting(), left);
-            let woken = common::first_to_speak(&mut waiting);
+            let woken = first_to_speak(&mut waiting);
             let mut woken = waiting.swap_remove(woken);
             woken.expect("0");
             woken.end();
@@ -434,7 +435,7 @@ fn c_17_a_waiter_that_is_killed_when_it_was_notified_passes_that_on() {
             let _pid = first.kill_9();
             second.expect("0");
             let stall = killed.elapsed();
-            assert!(stall < common::storm::LIMIT + SHORT, "{stall:?} after {idle:?}");
+            assert!(stall < LIMIT + SHORT, "{stall:?} after {idle:?}");
             second.end();
         }
     }
@@ -474,7 +475,7 @@ fn l_07_when_nobody_else_wants_the_lock_of_a_dead_holder_one_waiter_inherits_it(
             let mut holder = Peer::start(way, holds, &c);
             holder.expect("held");
             let pid = holder.kill_9();
-            let heir = common::first_to_speak(&mut waiting);
+            let heir = first_to_speak(&mut waiting);
             let mut heir = waiting.swap_remove(heir);
             heir.expect(&format!("false {pid}"));
             heir.end();

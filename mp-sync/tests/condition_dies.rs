@@ -1,13 +1,11 @@
 //! Processes that wait at a condition, or have just been notified, are killed at random instants.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::storm::{Board, Crew, Dice, ENTERING, INSIDE, OUT, kills};
-use common::{LONG, comes_true};
 use mp::{Condition, Lock, RawValue};
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::storm::{Board, Crew, Dice, ENTERING, INSIDE, OUT, kills, take_turn};
 
 mp::enable_test_support!();
 
@@ -32,7 +30,8 @@ fn storm(c: &Condition, kills: usize) {
     let mut dice = Dice::of_this_storm();
     let items = RawValue::new(0_u64).unwrap();
     let theirs = (c.clone(), items.clone());
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         let (c, items) = theirs.clone();
         mp::Process::start(consumes, (c, items, board, place)).unwrap()
     });
@@ -120,13 +119,14 @@ fn c_16_a_storm_among_producers_and_consumers_leaves_nobody_hanging() {
     let mut dice = Dice::of_this_storm();
     let (c, items) = (Condition::new().unwrap(), RawValue::new(0_u64).unwrap());
     let theirs = (c.clone(), items.clone());
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         let (c, items) = theirs.clone();
         mp::Process::start(passes_items, (c, items, board, place)).unwrap()
     });
     for _ in 0..kills(300) {
         dice.pass_less_than(Duration::from_millis(2));
-        let victim = dice.index(crew.len());
+        let victim = dice.index(crew.size());
         // Both kinds are needed to go on.
         assert!(comes_true(|| (0..4).all(|place| crew.is_born(place))));
         let killed = crew.kill(victim);

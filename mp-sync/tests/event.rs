@@ -1,12 +1,12 @@
 //! An event lets everybody through who waits for it, in whatever process, and hangs on nobody's death.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, takes_at_least};
 use mp::Event;
+use mp_testing::limits::{LONG, SHORT, at_once, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 

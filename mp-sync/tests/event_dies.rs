@@ -1,13 +1,11 @@
 //! Processes that wait for an event are killed at random instants, and the others go on.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::storm::{Board, Crew, Dice, ENTERING, OUT, kills};
-use common::{LONG, comes_true};
 use mp::Event;
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::storm::{Board, Crew, Dice, ENTERING, OUT, kills, take_turn};
 
 mp::enable_test_support!();
 
@@ -27,7 +25,8 @@ fn e_07_e_08_a_storm_of_kills_does_not_keep_anybody_from_going_on() {
     let mut dice = Dice::of_this_storm();
     let e = Event::new().unwrap();
     let theirs = e.clone();
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         mp::Process::start(waits, (theirs.clone(), board, place)).unwrap()
     });
     let mut longest_set = Duration::ZERO;
@@ -70,7 +69,8 @@ fn e_08_a_storm_of_killed_setters_leaves_nobody_behind() {
     let mut dice = Dice::of_this_storm();
     let e = Event::new().unwrap();
     let theirs = e.clone();
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         let arguments = (theirs.clone(), board, place);
         // Two who set it and two who wait.
         match place % 2 {

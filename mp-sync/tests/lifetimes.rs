@@ -1,14 +1,12 @@
 //! Handles travel wherever values do, and what they stand for lives as long as one of them.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{LONG, alone, comes_true};
 use mp::{
     Array, Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore, SyncError, Value,
 };
+use mp_testing::limits::{LONG, alone, comes_true};
 use mp_testing::system::{Holdings, holdings};
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,12 @@
 //! A lock excludes all but its holder, in whatever process, and no death leaves it held.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, comes_true, takes_at_least};
 use mp::{Lock, RawValue, SyncError};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 use rustix::process::Signal;
 
 mp::enable_test_support!();

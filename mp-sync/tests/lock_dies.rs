@@ -1,13 +1,13 @@
 //! Holders and waiters of locks are killed at random instants, and nobody else is the worse for it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::storm::{Board, Crew, Dice, ENTERING, INSIDE, LEAVING, OUT, kills};
-use common::{Handles, LONG, Link, Peer, WAYS, comes_true};
 use mp::{Array, Lock, RLock, RawArray, Value};
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::peer::{Handles, Link, Peer, WAYS};
+use mp_testing::roles;
+use mp_testing::storm::{Board, Crew, Dice, ENTERING, INSIDE, LEAVING, OUT, kills, take_turn};
 
 mp::enable_test_support!();
 
@@ -169,7 +169,8 @@ fn storm<G: Guarded>(usual_kills: usize) {
     let kills = kills(usual_kills);
     let (lock, protected) = (G::new(), Protected::new(kills));
     let (l, p) = (lock.clone(), protected.clone());
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         mp::Process::start(works::<G>, (l.clone(), p.clone(), board, place)).unwrap()
     });
     let mut inside = 0;
@@ -199,7 +200,7 @@ fn storm<G: Guarded>(usual_kills: usize) {
         assert_eq!(protected.get(IS_WRONG), 0, "kill {number}");
         crew.replace(victim);
     }
-    let places = crew.len();
+    let places = crew.size();
     let board = crew.board.clone();
     crew.end();
     assert_eq!(protected.get(TOLD), inside as u64, "a death was told later, once more");
@@ -220,7 +221,8 @@ fn storm_of_waiters<G: Guarded>() {
     let kills = kills(200);
     let (lock, protected) = (G::new(), Protected::new(kills));
     let (l, p) = (lock.clone(), protected.clone());
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         mp::Process::start(works::<G>, (l.clone(), p.clone(), board, place)).unwrap()
     });
     for _ in 0..kills {

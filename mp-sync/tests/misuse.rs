@@ -1,18 +1,16 @@
 //! What is done wrong is an error that says what, at once, and the object stays usable.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::LONG;
 use mp::{
     Array, Barrier, BarrierError, BoundedSemaphore, Broken, Condition, DeadOwner, Event, Lock,
     RLock, RemoteException, Semaphore, SharedMemoryError, SyncError, Value,
 };
+use mp_testing::limits::{LONG, comes_true};
 
 mp::enable_test_support!();
 
@@ -84,7 +82,7 @@ fn a_condition_has_room_for_a_thousand_waiters_and_says_so_to_the_next() {
             let waits = || assert!(c.acquire().unwrap().wait_timeout(LONG).unwrap());
             std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, waits).unwrap();
         }
-        assert!(common::comes_true(|| c.waiting() == 1000));
+        assert!(comes_true(|| c.waiting() == 1000));
         let mut guard = c.acquire().unwrap();
         let refused = guard.wait_timeout(LONG).unwrap_err();
         assert!(matches!(refused, SyncError::TooManyWaiters { max: 1000 }));

@@ -1,12 +1,12 @@
 //! A re-entrant lock belongs to one thread of one process, as often as that took it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, takes_at_least};
 use mp::{RLock, RawValue, SyncError};
+use mp_testing::limits::{LONG, SHORT, at_once, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 

@@ -1,12 +1,12 @@
 //! A semaphore gives out as many permits as it has, to whatever process, and gets those of the dead back.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, SHORT, WAYS, at_once, takes_at_least};
 use mp::{BoundedSemaphore, Semaphore, SyncError, Value};
+use mp_testing::limits::{LONG, SHORT, at_once, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS, first_to_speak};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 
@@ -193,7 +193,7 @@ fn se_07_se_08_one_release_lets_exactly_one_waiter_go_and_the_value_is_never_neg
         assert_eq!(s.get_value(), 0);
         while !waiting.is_empty() {
             s.release().unwrap();
-            let gone = common::first_to_speak(&mut waiting);
+            let gone = first_to_speak(&mut waiting);
             let mut gone = waiting.swap_remove(gone);
             gone.expect("got it");
             gone.end();

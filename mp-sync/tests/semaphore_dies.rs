@@ -1,12 +1,11 @@
 //! Processes that hold or want permits are killed at random instants, and no permit is lost or made.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::storm::{Board, Crew, Dice, ENTERING, INSIDE, LEAVING, OUT, kills};
 use mp::{BoundedSemaphore, Permit, Semaphore, SyncError};
+use mp_testing::limits::comes_true;
+use mp_testing::storm::{Board, Crew, Dice, ENTERING, INSIDE, LEAVING, OUT, kills, take_turn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -70,7 +69,8 @@ fn storm<S: Gives>(usual_kills: usize) {
     let mut dice = Dice::of_this_storm();
     let s = S::new();
     let theirs = s.clone();
-    let mut crew = Crew::start(6, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 6, move |board, place| {
         mp::Process::start(works::<S>, (theirs.clone(), board, place)).unwrap()
     });
     let mut inside = 0;
@@ -121,12 +121,13 @@ fn se_07_a_killed_waiter_takes_no_wake_up_with_it() {
     let s = Semaphore::new(1).unwrap();
     let theirs = s.clone();
     let permit = s.acquire().unwrap();
-    let mut crew = Crew::start(4, move |board, place| {
+    let turn = take_turn();
+    let mut crew = Crew::start(&turn, 4, move |board, place| {
         mp::Process::start(takes_turns, (theirs.clone(), board, place)).unwrap()
     });
     let mut permit = Some(permit);
     for _ in 0..kills(200) {
-        assert!(common::comes_true(|| crew.all_sleep_in(ENTERING)), "somebody does not wait");
+        assert!(comes_true(|| crew.all_sleep_in(ENTERING)), "somebody does not wait");
         let victim = crew.choose(&mut dice);
         drop(permit.take());
         dice.pass_less_than(Duration::from_micros(150));

@@ -2,14 +2,14 @@
 #![expect(unsafe_code, reason = "a handler is installed and a timer set")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, WAYS, takes_at_least};
 use mp::{Barrier, Condition, Event, Lock, RLock, Semaphore};
+use mp_testing::limits::{LONG, takes_at_least};
+use mp_testing::peer::{Link, Peer, WAYS, disturb};
+use mp_testing::roles;
 use rustix::process::Signal;
 
 mp::enable_test_support!();
@@ -73,20 +73,6 @@ fn waits_for_an_event(e: Event, link: &mut Link) -> mp::Result<()> {
 
 fn waits_at_a_barrier(b: Barrier, link: &mut Link) -> mp::Result<()> {
     wait_among_signals(link, || Ok(b.wait_timeout(LONG).is_ok()))
-}
-
-/// Sends signals to one who waits, sees that it goes on waiting, and then lets it go.
-fn disturb(mut waiting: Peer, let_go: impl FnOnce()) {
-    waiting.hear_that_it_sleeps();
-    for _ in 0..50 {
-        waiting.signal(Signal::USR1);
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(!waiting.has_spoken(), "a signal ended its wait");
-    let_go();
-    let handled: u32 = waiting.hear().parse().unwrap();
-    assert!(handled > 0, "no signal arrived");
-    waiting.end();
 }
 
 #[test]

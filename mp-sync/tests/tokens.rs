@@ -1,15 +1,15 @@
 //! Tokens connect programs that know nothing of each other, and none of which calls `mp::init`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::{LONG, Link, Peer, Way, comes_true};
 use mp::{
     Array, Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, RawArray, RawValue, Semaphore,
     SharedMemoryError, SyncError, Value,
 };
+use mp_testing::limits::{LONG, comes_true};
+use mp_testing::peer::{Link, Peer, Way};
+use mp_testing::roles;
 use mp_testing::system::is_stopped;
 use rustix::process::Signal;
 

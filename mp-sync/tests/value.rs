@@ -1,13 +1,13 @@
 //! Values and arrays are the same in all processes, under a lock of their own or one that was given.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::panic::AssertUnwindSafe;
 
 use bytemuck::{Pod, Zeroable};
-use common::{Link, Peer, WAYS, at_once};
 use mp::{AnyLock, Array, Lock, RLock, RawArray, RawValue, SyncError, Value};
+use mp_testing::limits::at_once;
+use mp_testing::peer::{Link, Peer, WAYS};
+use mp_testing::roles;
 
 mp::enable_test_support!();
 

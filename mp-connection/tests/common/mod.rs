@@ -1,46 +1,13 @@
-//! What the suites share: times, waiting for what nothing announces, and roles that hold still.
+//! What the suites share: connections and listeners of each kind, and roles at their other ends.
 #![allow(dead_code, reason = "no suite needs all of it")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use mp::connection::{Address, Client, Listener};
 use mp::{Connection, Pipe};
+use mp_testing::limits::comes_true;
 use mp_testing::system::is_asleep;
-
-/// Longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
-/// The time of a wait that is to end without what it waits for.
-pub(crate) const SHORT: Duration = Duration::from_millis(100);
-
-/// Asks until the answer is yes; nothing announces what it is asked for.
-pub(crate) fn comes_true(mut question: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + LONG;
-    while !question() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    true
-}
-
-/// Runs `wait` and sees that it takes at least `least`; what it gave.
-pub(crate) fn takes_at_least<T>(least: Duration, wait: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
-    let result = wait();
-    assert!(begun.elapsed() >= least, "{:?} instead of {least:?}", begun.elapsed());
-    result
-}
-
-/// Runs `call`, which must not wait for anybody; what it gave.
-pub(crate) fn at_once<T>(call: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
-    let result = call();
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    result
-}
 
 /// The number of this thread, for [`sleeps`].
 pub(crate) fn this_thread() -> u32 {
@@ -50,11 +17,6 @@ pub(crate) fn this_thread() -> u32 {
 /// Waits until a thread of a process sleeps; it is about to.
 pub(crate) fn sleeps(pid: u32, thread: u32) {
     assert!(comes_true(|| is_asleep(pid, thread)), "it does not come to sleep");
-}
-
-/// Runs a scenario in a process of its own, where nothing else opens or maps anything.
-pub(crate) fn alone(scenario: impl mp::Target<(), Output = ()>) {
-    mp::Process::start(scenario, ()).unwrap().into_result().unwrap();
 }
 
 /// Listeners of each family, at addresses of their own.

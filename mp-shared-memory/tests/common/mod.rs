@@ -4,12 +4,10 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use mp_reduction::DupFd;
+use mp_testing::limits::LONG;
 use mp_testing::system::ends_within;
-
-pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Says that the process is ready, and never returns.
 pub(crate) fn hold_still(ready: DupFd) -> ! {
@@ -48,18 +46,6 @@ pub(crate) fn kill_9<T>(process: &mp::Process<T>) {
     process.kill();
     assert_eq!(process.join().map_err(|e| e.to_string().contains("SIGKILL")), Err(true));
     assert!(ends_within(process.pid(), LONG).unwrap());
-}
-
-/// Asks until the answer is yes; nothing announces what it is asked for.
-pub(crate) fn comes_true(mut question: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + LONG;
-    while !question() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::yield_now();
-    }
-    true
 }
 
 /// Runs an ignored test of this binary with other mounts; `None` if the system does not allow that.

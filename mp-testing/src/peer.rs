@@ -1,9 +1,11 @@
-//! What the suites share: another process, the ways in which a handle gets there, and what both tell each
-//! other meanwhile.
-#![allow(dead_code, reason = "no suite needs all of it")]
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-pub(crate) mod storm;
+//! Another process that plays a role, the ways in which a handle gets there, and what both tell each other
+//! meanwhile.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on panics, and says why"
+)]
+#![allow(missing_debug_implementations, reason = "no test prints these")]
 
 use std::any::type_name;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
@@ -11,25 +13,23 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use bytemuck::Pod;
 use mp::{
-    Array, Barrier, BoundedSemaphore, Condition, DupFd, Event, Lock, RLock, RawArray, RawValue,
-    Semaphore, Value,
+    Array, Barrier, BoundedSemaphore, Condition, DupFd, Event, JoinableQueue, Lock, Queue, RLock,
+    RawArray, RawValue, Semaphore, SimpleQueue, Value,
 };
-use mp_testing::system::{ends_within, is_asleep, signal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
-/// The time of a wait that is to end without what it waits for.
-pub(crate) const SHORT: Duration = Duration::from_millis(100);
+use crate::limits::{LONG, comes_true};
+use crate::system::{ends_within, is_asleep, signal};
 
 /// How a handle comes to another process, and how that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Way {
+pub enum Way {
     /// In an argument of an `mp::Process`.
     Argument,
     /// As a token, which an `mp::Process` makes a handle from.
@@ -38,20 +38,25 @@ pub(crate) enum Way {
     Program,
 }
 
-pub(crate) const WAYS: [Way; 3] = [Way::Argument, Way::Token, Way::Program];
+/// All of them.
+pub const WAYS: [Way; 3] = [Way::Argument, Way::Token, Way::Program];
 
 /// One or more handles, which can travel as such and as tokens.
-pub(crate) trait Handles: Clone + Serialize + DeserializeOwned + 'static {
+pub trait Handles: Clone + Serialize + DeserializeOwned + 'static {
     /// Their tokens, in order.
     fn tokens(&self) -> Vec<String>;
     /// Handles from as many tokens as it takes.
+    ///
+    /// # Errors
+    ///
+    /// What a token has against it.
     fn open<'a>(tokens: &mut impl Iterator<Item = &'a str>) -> mp::Result<Self>;
 }
 
 macro_rules! handles {
-    ($($type:ty $(, $parameter:ident)?);* $(;)?) => {
+    ($($type:ty $(, $parameter:ident: $bound:tt)?);* $(;)?) => {
         $(
-            impl $(<$parameter: bytemuck::Pod>)? Handles for $type {
+            impl $(<$parameter: $bound>)? Handles for $type {
                 fn tokens(&self) -> Vec<String> {
                     vec![self.token().unwrap()]
                 }
@@ -66,7 +71,8 @@ macro_rules! handles {
 
 handles! {
     Lock; RLock; Semaphore; BoundedSemaphore; Condition; Event; Barrier;
-    Value<T>, T; Array<T>, T; RawValue<T>, T; RawArray<T>, T;
+    Value<T>, T: Pod; Array<T>, T: Pod; RawValue<T>, T: Pod; RawArray<T>, T: Pod;
+    Queue<T>, T: 'static; JoinableQueue<T>, T: 'static; SimpleQueue<T>, T: 'static;
 }
 
 macro_rules! tuples {
@@ -112,7 +118,7 @@ enum Sent<H> {
 }
 
 /// What another process has of the one that started it.
-pub(crate) struct Link {
+pub struct Link {
     input: BufReader<Box<dyn Read>>,
     output: Box<dyn Write>,
 }
@@ -125,27 +131,39 @@ impl Link {
         }
     }
 
+    /// For a role that is played here, where nobody says or hears anything.
+    pub fn to_nobody() -> Link {
+        Link {
+            input: BufReader::new(Box::new(std::io::empty())),
+            output: Box::new(std::io::sink()),
+        }
+    }
+
     /// Tells something; the other end gets it by [`Peer::hear`].
-    pub(crate) fn say(&mut self, text: impl std::fmt::Display) {
+    pub fn say(&mut self, text: impl std::fmt::Display) {
         // The harness of the tests writes there, too, and does not end its lines.
         self.output.write_all(format!("\n@{text}\n").as_bytes()).unwrap();
         self.output.flush().unwrap();
     }
 
     /// Tells that this thread is about to wait for something; see [`Peer::hear_that_it_sleeps`].
-    pub(crate) fn say_waiting(&mut self) {
+    pub fn say_waiting(&mut self) {
         self.say(rustix::thread::gettid().as_raw_nonzero());
     }
 
     /// Waits for what [`Peer::say`] says.
-    pub(crate) fn hear(&mut self) -> mp::Result<String> {
+    ///
+    /// # Errors
+    ///
+    /// When nobody is at the other end.
+    pub fn hear(&mut self) -> mp::Result<String> {
         let mut line = String::new();
         mp::ensure!(self.input.read_line(&mut line)? > 0, "nobody is at the other end");
         Ok(line.trim().to_owned())
     }
 
     /// Never returns.
-    pub(crate) fn hold_still(&mut self) -> ! {
+    pub fn hold_still(&mut self) -> ! {
         self.say("still");
         loop {
             std::thread::park();
@@ -159,7 +177,7 @@ enum Running {
 }
 
 /// Another process that plays a role.
-pub(crate) struct Peer {
+pub struct Peer {
     running: Running,
     input: BufReader<PipeReader>,
     output: PipeWriter,
@@ -169,7 +187,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts a process that runs `role` with the handles.
-    pub(crate) fn start<H, F>(way: Way, role: F, handles: &H) -> Peer
+    pub fn start<H, F>(way: Way, role: F, handles: &H) -> Peer
     where
         H: Handles,
         F: Fn(H, &mut Link) -> mp::Result<()> + Copy + 'static,
@@ -192,7 +210,7 @@ impl Peer {
     }
 
     /// Starts a program of its own that runs `role` with the handles that the tokens stand for.
-    pub(crate) fn start_program<H, F>(_: F, tokens: &str) -> Peer
+    pub fn start_program<H, F>(_: F, tokens: &str) -> Peer
     where
         H: Handles,
         F: Fn(H, &mut Link) -> mp::Result<()> + Copy + 'static,
@@ -212,7 +230,8 @@ impl Peer {
         Peer { running, input: BufReader::new(input), output, said: None }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
         match &self.running {
             Running::Process(process) => process.pid(),
             Running::Program(program) => program.id(),
@@ -220,7 +239,7 @@ impl Peer {
     }
 
     /// Whether the role has said something that was not heard yet.
-    pub(crate) fn has_spoken(&mut self) -> bool {
+    pub fn has_spoken(&mut self) -> bool {
         self.speaks_within(Duration::ZERO)
     }
 
@@ -246,22 +265,24 @@ impl Peer {
     }
 
     /// What the role says next.
-    pub(crate) fn hear(&mut self) -> String {
+    pub fn hear(&mut self) -> String {
         assert!(self.speaks_within(LONG), "the other process says nothing");
         self.said.take().unwrap()
     }
 
-    pub(crate) fn expect(&mut self, text: &str) {
+    /// Sees that the role says this next.
+    pub fn expect(&mut self, text: &str) {
         assert_eq!(self.hear(), text);
     }
 
     /// Waits until the role sleeps after it said that it is going to.
-    pub(crate) fn hear_that_it_sleeps(&mut self) {
+    pub fn hear_that_it_sleeps(&mut self) {
         let thread = self.hear().parse().unwrap();
         assert!(comes_true(|| is_asleep(self.pid(), thread)), "it does not come to sleep");
     }
 
-    pub(crate) fn say(&mut self, text: impl std::fmt::Display) {
+    /// Tells the role something, which gets it by [`Link::hear`].
+    pub fn say(&mut self, text: impl std::fmt::Display) {
         self.output.write_all(format!("{text}\n").as_bytes()).unwrap();
     }
 
@@ -277,16 +298,22 @@ impl Peer {
     }
 
     /// Waits for the end of the role, which has to be a good one.
-    pub(crate) fn end(mut self) {
+    pub fn end(mut self) {
         self.outcome().unwrap();
     }
 
-    pub(crate) fn signal(&self, which: Signal) {
+    /// Waits until the process has ended, however it does.
+    pub fn end_somehow(mut self) {
+        let _outcome = self.outcome();
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, which: Signal) {
         signal(self.pid(), which);
     }
 
     /// Kills it, and sees that this is what ended it.
-    pub(crate) fn kill_9(mut self) -> u32 {
+    pub fn kill_9(mut self) -> u32 {
         match &mut self.running {
             Running::Process(process) => {
                 process.kill();
@@ -319,13 +346,14 @@ impl Drop for Peer {
 type Play = dyn Fn(&str, &mut Link) -> mp::Result<()>;
 
 /// A role by its name, for a program that was started by other means.
-pub(crate) struct Role {
+pub struct Role {
     name: &'static str,
     play: Box<Play>,
 }
 
 impl Role {
-    pub(crate) fn of<H: Handles, F>(role: F) -> Role
+    /// The role that this function plays.
+    pub fn of<H: Handles, F>(role: F) -> Role
     where
         F: Fn(H, &mut Link) -> mp::Result<()> + 'static,
     {
@@ -335,7 +363,7 @@ impl Role {
 }
 
 /// Plays the role that the environment asks for.
-pub(crate) fn play(roles: &[Role]) {
+pub fn play(roles: &[Role]) {
     let variable = |name: &str| std::env::var(name).unwrap();
     let name = variable("MP_ROLE");
     let role = roles.iter().find(|role| role.name == name);
@@ -354,13 +382,13 @@ macro_rules! roles {
         #[test]
         #[ignore = "what another program does, which the tests start"]
         fn another_program() {
-            common::play(&[$(common::Role::of($role)),*]);
+            $crate::peer::play(&[$($crate::peer::Role::of($role)),*]);
         }
     };
 }
 
 /// Waits until one of them says something; its position.
-pub(crate) fn first_to_speak(peers: &mut [Peer]) -> usize {
+pub fn first_to_speak(peers: &mut [Peer]) -> usize {
     let mut found = None;
     assert!(comes_true(|| {
         found = peers.iter_mut().position(Peer::has_spoken);
@@ -369,35 +397,16 @@ pub(crate) fn first_to_speak(peers: &mut [Peer]) -> usize {
     found.unwrap()
 }
 
-/// Asks until the answer is yes; nothing announces what it is asked for.
-pub(crate) fn comes_true(mut question: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + LONG;
-    while !question() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(Duration::from_micros(200));
+/// Sends signals to one who waits, sees that it goes on waiting, and then lets it go.
+pub fn disturb(mut waiting: Peer, let_go: impl FnOnce()) {
+    waiting.hear_that_it_sleeps();
+    for _ in 0..50 {
+        waiting.signal(Signal::USR1);
+        std::thread::sleep(Duration::from_millis(1));
     }
-    true
-}
-
-/// Runs `wait` and sees that it takes at least `least`; what it gave.
-pub(crate) fn takes_at_least<T>(least: Duration, wait: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
-    let result = wait();
-    assert!(begun.elapsed() >= least, "{:?} instead of {least:?}", begun.elapsed());
-    result
-}
-
-/// Runs `call`, which must not wait for anybody; what it gave.
-pub(crate) fn at_once<T>(call: impl FnOnce() -> T) -> T {
-    let begun = Instant::now();
-    let result = call();
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    result
-}
-
-/// Runs a scenario in a process of its own, where nothing else opens or maps anything.
-pub(crate) fn alone(scenario: impl mp::Target<(), Output = ()>) {
-    mp::Process::start(scenario, ()).unwrap().into_result().unwrap();
+    assert!(!waiting.has_spoken(), "a signal ended its wait");
+    let_go();
+    let handled: u32 = waiting.hear().parse().unwrap();
+    assert!(handled > 0, "no signal arrived");
+    waiting.end();
 }
