@@ -9,6 +9,7 @@ mod mapped;
 mod member;
 mod named;
 mod object;
+mod own_memory;
 mod raw;
 mod region;
 mod segment;

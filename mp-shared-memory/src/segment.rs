@@ -19,11 +19,19 @@ use crate::sys::space;
 /// What each user of the memory has locked, in shared mode.
 pub(crate) const IN_USE: Range = Range::byte(0);
 
-static MAPPED: Mapped<Segment> = Mapped::new();
+/// How a process has memory of its own in its address space.
+pub(crate) trait Mapping: Sized + 'static {
+    /// Maps as much as is mapped at once.
+    fn new(fd: &OwnedFd, len: usize) -> Result<Self, Error>;
 
+    /// The memory that is mapped in this way.
+    fn table() -> &'static Mapped<Segment<Self>>;
+}
+
+/// Memory of its own, mapped once in a process.
 #[derive(Debug)]
-pub(crate) struct Segment {
-    map: Map,
+pub(crate) struct Segment<M: Mapping> {
+    mapping: M,
     fd: OwnedFd,
     identity: Identity,
     len: usize,
@@ -44,30 +52,19 @@ pub(crate) fn no_space(len: u64, error: io::Error) -> Error {
     Error::system("reserve shared memory")(error)
 }
 
-impl Segment {
-    /// New memory, zero.
-    pub(crate) fn create(len: usize) -> Result<Arc<Segment>, Error> {
-        let fd = reserve(c"mp-memory", len as u64)?;
-        Segment::attach(fd.as_fd(), len)
-    }
-
+impl<M: Mapping> Segment<M> {
     /// The memory behind a descriptor, if it is `len` bytes long and cannot shrink.
-    pub(crate) fn attach(fd: BorrowedFd<'_>, len: usize) -> Result<Arc<Segment>, Error> {
+    pub(crate) fn attach(fd: BorrowedFd<'_>, len: usize) -> Result<Arc<Segment<M>>, Error> {
         let examined = |error| Error::system("examine shared memory")(error);
         let identity = memfd::identity(fd).map_err(examined)?;
         if memfd::sealed_len(fd).map_err(examined)? != Some(len as u64) {
             return Err(Error::foreign("its memory has another length, or could shrink"));
         }
-        MAPPED.get_or_map(identity, || {
+        M::table().get_or_map(identity, || {
             let fd = open_in_use(fd)?;
-            let map = Map::new(&fd, len).map_err(|error| no_space(len as u64, error))?;
-            Ok(Segment { map, fd, identity, len })
+            let mapping = M::new(&fd, len)?;
+            Ok(Segment { mapping, fd, identity, len })
         })
-    }
-
-    /// A descriptor for a message, which counts as a user of the memory while it is open.
-    pub(crate) fn for_message(&self) -> Result<OwnedFd, Error> {
-        open_in_use(self.fd.as_fd())
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -78,14 +75,42 @@ impl Segment {
         self.identity
     }
 
-    pub(crate) fn bytes(&self) -> &[AtomicU8] {
-        self.map.bytes(0, self.len)
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn mapping(&self) -> &M {
+        &self.mapping
     }
 }
 
-impl Drop for Segment {
+impl<M: Mapping> Drop for Segment<M> {
     fn drop(&mut self) {
-        MAPPED.forget(self.identity);
+        M::table().forget(self.identity);
+    }
+}
+
+/// All of it at once.
+impl Mapping for Map {
+    fn new(fd: &OwnedFd, len: usize) -> Result<Map, Error> {
+        Map::new(fd, len).map_err(|error| no_space(len as u64, error))
+    }
+
+    fn table() -> &'static Mapped<Segment<Map>> {
+        static MAPPED: Mapped<Segment<Map>> = Mapped::new();
+        &MAPPED
+    }
+}
+
+impl Segment<Map> {
+    /// New memory, zero.
+    pub(crate) fn create(len: usize) -> Result<Arc<Segment<Map>>, Error> {
+        let fd = reserve(c"mp-memory", len as u64)?;
+        Segment::attach(fd.as_fd(), len)
+    }
+
+    pub(crate) fn bytes(&self) -> &[AtomicU8] {
+        self.mapping.bytes(0, self.len)
     }
 }
 

@@ -6,25 +6,24 @@
 //! takes little of its address space.
 
 use std::fmt::{self, Debug};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32};
 
-use mp_reduction::{Attachments, transfer};
+use mp_reduction::Attachments;
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::SharedMemoryError as Error;
 use crate::mapped::Mapped;
-use crate::object::{Object, ObjectId, Wire};
+use crate::object::ObjectId;
+use crate::own_memory::{OwnMemory, OwnWire};
 use crate::region::{self, Kind};
-use crate::segment;
-use crate::session;
-use crate::session::parking::{self, Owner};
-use crate::sys::layout::Control;
+use crate::segment::{self, Mapping, Segment};
+use crate::session::parking;
 use crate::sys::map::Map;
-use crate::sys::memfd::{self, Identity};
+use crate::sys::memfd;
 use crate::sys::space;
 
 const SPARSE: Kind = u32::from_le_bytes(*b"sprs");
@@ -34,26 +33,31 @@ const WINDOWS: usize = 16;
 /// The longest memory that the windows cover.
 const MAX_LEN: usize = FIRST_WINDOW << (WINDOWS - 1);
 
-static MAPPED: Mapped<Sparse> = Mapped::new();
-
 /// A long range of bytes in shared memory of which only some parts take memory; clones are handles to the
 /// same.
 ///
 /// A part is [reserved](SparseMemory::reserve) before it is used and [released](SparseMemory::release)
-/// after. Like [`Object`], it goes into messages as a reference and lives as long as any handle.
+/// after. Like an [`Object`](crate::Object), it goes into messages as a reference and lives as long as any handle.
 /// This is for authors of objects that grow, such as the queues of `mp-queues`.
 #[derive(Clone)]
-pub struct SparseMemory {
-    control: Object<Control>,
-    sparse: Arc<Sparse>,
-}
+pub struct SparseMemory(OwnMemory<Windows>);
 
+/// The parts of it that this process has touched.
 #[derive(Debug)]
-struct Sparse {
-    fd: OwnedFd,
-    identity: Identity,
-    len: usize,
-    windows: [OnceLock<Map>; WINDOWS],
+struct Windows([OnceLock<Map>; WINDOWS]);
+
+impl Mapping for Windows {
+    fn new(_: &OwnedFd, len: usize) -> Result<Windows, Error> {
+        if len > MAX_LEN {
+            return Err(Error::foreign("its length is absurd"));
+        }
+        Ok(Windows([const { OnceLock::new() }; WINDOWS]))
+    }
+
+    fn table() -> &'static Mapped<Segment<Windows>> {
+        static MAPPED: Mapped<Segment<Windows>> = Mapped::new();
+        &MAPPED
+    }
 }
 
 impl SparseMemory {
@@ -74,32 +78,12 @@ impl SparseMemory {
         }
         let fd = memfd::create_sparse(c"mp-queue", len as u64)
             .map_err(|error| segment::no_space(len as u64, error))?;
-        let sparse = Sparse::attach(fd.as_fd(), len)?;
-        let control = Object::<Control>::create()?;
-        control.len.store(len as u64, Ordering::Relaxed);
-        let nonce = memfd::random().map_err(Error::system("get random bytes"))?;
-        control.nonce.store(nonce, Ordering::Relaxed);
-        control.kind.store(SPARSE, Ordering::Relaxed);
-        Ok(SparseMemory { control, sparse })
-    }
-
-    fn of(
-        control: Object<Control>,
-        attach: impl FnOnce(usize) -> Result<Arc<Sparse>, Error>,
-    ) -> Result<SparseMemory, Error> {
-        if control.kind.load(Ordering::Relaxed) != SPARSE {
-            return Err(Error::foreign("it is memory of another kind"));
-        }
-        let len = usize::try_from(control.len.load(Ordering::Relaxed)).ok();
-        let len =
-            len.filter(|len| *len <= MAX_LEN).ok_or(Error::foreign("its length is absurd"))?;
-        let sparse = attach(len)?;
-        Ok(SparseMemory { control, sparse })
+        OwnMemory::create(SPARSE, Segment::attach(fd.as_fd(), len)?).map(SparseMemory)
     }
 
     /// How many bytes there can be.
     pub fn len(&self) -> usize {
-        self.sparse.len
+        self.0.segment().len()
     }
 
     /// Whether there can be none.
@@ -109,7 +93,7 @@ impl SparseMemory {
 
     /// What tells the memory from all other.
     pub fn id(&self) -> ObjectId {
-        self.control.id()
+        self.0.id()
     }
 
     /// Puts memory behind a part; bytes that had none are zero.
@@ -119,12 +103,12 @@ impl SparseMemory {
     /// [`NoSpace`](Error::NoSpace) when there is none, [`OutOfBounds`](Error::OutOfBounds), and what the
     /// system says.
     pub fn reserve(&self, offset: usize, len: usize) -> Result<(), Error> {
-        self.sparse.check(offset, len)?;
+        self.check(offset, len)?;
         let size = len as u64;
         space::check(size).map_err(|available| Error::NoSpace { asked: size, available })?;
-        memfd::reserve(&self.sparse.fd, offset as u64, size)
+        memfd::reserve(self.0.segment().fd(), offset as u64, size)
             .map_err(|error| segment::no_space(size, error))?;
-        self.sparse.populate(offset, len)
+        self.populate(offset, len)
     }
 
     /// Gives the memory behind a part back to the system; nobody may use that part until it is reserved again.
@@ -133,8 +117,8 @@ impl SparseMemory {
     ///
     /// [`OutOfBounds`](Error::OutOfBounds), and what the system says.
     pub fn release(&self, offset: usize, len: usize) -> Result<(), Error> {
-        self.sparse.check(offset, len)?;
-        memfd::release(&self.sparse.fd, offset as u64, len as u64)
+        self.check(offset, len)?;
+        memfd::release(self.0.segment().fd(), offset as u64, len as u64)
             .map_err(Error::system("give shared memory back"))
     }
 
@@ -144,7 +128,7 @@ impl SparseMemory {
     ///
     /// [`OutOfBounds`](Error::OutOfBounds), and when the system cannot map it.
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<(), Error> {
-        region::load_long(self.sparse.bytes(offset, to.len())?, to);
+        region::load_long(self.bytes(offset, to.len())?, to);
         Ok(())
     }
 
@@ -154,7 +138,7 @@ impl SparseMemory {
     ///
     /// As [`read_at`](SparseMemory::read_at).
     pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<(), Error> {
-        region::store_long(self.sparse.bytes(offset, from.len())?, from);
+        region::store_long(self.bytes(offset, from.len())?, from);
         Ok(())
     }
 
@@ -164,17 +148,8 @@ impl SparseMemory {
     ///
     /// As [`read_at`](SparseMemory::read_at).
     pub fn word(&self, offset: usize) -> Result<&AtomicU32, Error> {
-        let word = region::word32(self.sparse.bytes(offset, 4)?);
-        word.ok_or(Error::OutOfBounds { offset, len: 4, size: self.sparse.len })
-    }
-
-    fn as_owner(&self) -> Owner<'_> {
-        Owner {
-            session: self.control.session(),
-            nonce: self.control.nonce.load(Ordering::Relaxed),
-            is_registered: &self.control.is_registered,
-            fd: self.sparse.fd.as_fd(),
-        }
+        let word = region::word32(self.bytes(offset, 4)?);
+        word.ok_or(Error::OutOfBounds { offset, len: 4, size: self.len() })
     }
 
     /// Has the root of the session keep the attachments of a message whose bytes lie in this memory; gives a
@@ -186,7 +161,7 @@ impl SparseMemory {
     /// [`SessionUnreachable`](Error::SessionUnreachable) when the root is gone or does not answer, and what the
     /// system says here and there.
     pub fn park(&self, attachments: &Attachments) -> Result<u64, Error> {
-        parking::park(&self.as_owner(), attachments)
+        parking::park(&self.0.as_owner(), attachments)
     }
 
     /// The attachments with this number, for [`decode_from`](mp_reduction::decode_from); they stay parked.
@@ -195,7 +170,7 @@ impl SparseMemory {
     ///
     /// As [`park`](SparseMemory::park), and [`Gone`](Error::Gone) for what is not parked.
     pub fn fetch(&self, ticket: u64) -> Result<Attachments, Error> {
-        parking::fetch(&self.as_owner(), ticket)
+        parking::fetch(&self.0.as_owner(), ticket)
     }
 
     /// Lets go of the attachments with this number, if they are parked.
@@ -204,51 +179,30 @@ impl SparseMemory {
     ///
     /// As [`park`](SparseMemory::park).
     pub fn unpark(&self, ticket: u64) -> Result<(), Error> {
-        parking::unpark(&self.as_owner(), ticket)
+        parking::unpark(&self.0.as_owner(), ticket)
     }
 
-    /// See [`Object::token`].
+    /// See [`Object::token`](crate::Object::token).
     ///
     /// # Errors
     ///
     /// As there.
     pub fn token(&self) -> Result<String, Error> {
-        let token = self.control.token()?;
-        let nonce = self.control.nonce.load(Ordering::Relaxed);
-        let (session, fd) = (self.control.session(), self.sparse.fd.as_fd());
-        session::register(&self.control.is_registered, session, nonce, fd)?;
-        Ok(token)
+        self.0.token()
     }
 
-    /// See [`Object::from_token`].
+    /// See [`Object::from_token`](crate::Object::from_token).
     ///
     /// # Errors
     ///
     /// As there.
     pub fn from_token(token: &str) -> Result<SparseMemory, Error> {
-        let control = Object::<Control>::from_token(token)?;
-        let fd = session::resolve(control.session(), control.nonce.load(Ordering::Relaxed))?;
-        SparseMemory::of(control, |len| Sparse::attach(fd.as_fd(), len))
-    }
-}
-
-impl Sparse {
-    /// The memory behind a descriptor, if it is `len` bytes long and cannot shrink.
-    fn attach(fd: BorrowedFd<'_>, len: usize) -> Result<Arc<Sparse>, Error> {
-        let examined = |error| Error::system("examine shared memory")(error);
-        let identity = memfd::identity(fd).map_err(examined)?;
-        if memfd::sealed_len(fd).map_err(examined)? != Some(len as u64) {
-            return Err(Error::foreign("its memory has another length, or could shrink"));
-        }
-        MAPPED.get_or_map(identity, || {
-            let fd = segment::open_in_use(fd)?;
-            Ok(Sparse { fd, identity, len, windows: [const { OnceLock::new() }; WINDOWS] })
-        })
+        OwnMemory::from_token(token, SPARSE).map(SparseMemory)
     }
 
     fn check(&self, offset: usize, len: usize) -> Result<(), Error> {
-        let end = offset.checked_add(len).filter(|end| *end <= self.len);
-        end.map(drop).ok_or(Error::OutOfBounds { offset, len, size: self.len })
+        let end = offset.checked_add(len).filter(|end| *end <= self.len());
+        end.map(drop).ok_or(Error::OutOfBounds { offset, len, size: self.len() })
     }
 
     /// Bytes that lie in one window, which is mapped if need be.
@@ -265,13 +219,14 @@ impl Sparse {
     fn window(&self, offset: usize) -> Result<(&Map, usize, usize), Error> {
         let number = (usize::BITS - (offset / FIRST_WINDOW).leading_zeros()) as usize;
         let start = if number == 0 { 0 } else { FIRST_WINDOW << (number - 1) };
-        let len = start.max(FIRST_WINDOW).min(self.len - start);
-        let window = match self.windows[number].get() {
+        let len = start.max(FIRST_WINDOW).min(self.len() - start);
+        let place = &self.0.segment().mapping().0[number];
+        let window = match place.get() {
             Some(window) => window,
             None => {
-                let window = Map::window(&self.fd, start as u64, len)
+                let window = Map::window(self.0.segment().fd(), start as u64, len)
                     .map_err(|error| segment::no_space(len as u64, error))?;
-                self.windows[number].get_or_init(|| window)
+                place.get_or_init(|| window)
             }
         };
         Ok((window, start, len))
@@ -289,56 +244,36 @@ impl Sparse {
     }
 }
 
-impl Drop for Sparse {
-    fn drop(&mut self) {
-        MAPPED.forget(self.identity);
-    }
-}
-
 impl Debug for SparseMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SparseMemory({} bytes)", self.len())
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct SparseWire(Wire, usize);
-
 impl Serialize for SparseMemory {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire = self.control.hold().to_wire().and_then(|wire| {
-            let make = || segment::open_in_use(self.sparse.fd.as_fd());
-            let done = |_: BorrowedFd<'_>| Ok::<(), Error>(());
-            let (key, byte) = (self.sparse.identity, segment::IN_USE.start);
-            let attachment = transfer::attach_shared(key, byte, make, done)?;
-            Ok(SparseWire(wire, attachment))
-        });
-        wire.map_err(|error| S::Error::custom(error.in_full()))?.serialize(serializer)
+        let wire = self.0.to_wire().map_err(|error| S::Error::custom(error.in_full()));
+        wire?.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for SparseMemory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SparseMemory, D::Error> {
-        let SparseWire(wire, attachment) = SparseWire::deserialize(deserializer)?;
-        let control = Object::from_wire(&wire);
-        let memory = control.and_then(|control| {
-            SparseMemory::of(control, |len| {
-                transfer::with_attachment(attachment, |fd| Sparse::attach(fd, len))
-                    .ok_or(Error::foreign("its memory did not come with the message"))?
-            })
-        });
-        memory.map_err(|error| D::Error::custom(error.in_full()))
+        let memory = OwnMemory::from_wire(&OwnWire::deserialize(deserializer)?, SPARSE);
+        memory.map(SparseMemory).map_err(|error| D::Error::custom(error.in_full()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
     fn parts_far_from_each_other_take_only_their_own_memory() {
         let memory = SparseMemory::create(1, 32 << 30).unwrap();
-        let used = || rustix::fs::fstat(&memory.sparse.fd).unwrap().st_blocks * 512;
+        let used = || rustix::fs::fstat(memory.0.segment().fd()).unwrap().st_blocks * 512;
         assert_eq!(used(), 0);
         let offsets = [0, FIRST_WINDOW - 4096, FIRST_WINDOW, (20 << 30) - 4096, (32 << 30) - 4096];
         for offset in offsets {
