@@ -2,7 +2,7 @@
 //! taken off, or stays, whole.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use mp_reduction::{Attachments, decode_from};
 use mp_shared_memory::{SharedMemoryError, SparseMemory};
@@ -29,15 +29,21 @@ pub(crate) struct Many<T> {
     pub(crate) ticket: Option<u64>,
 }
 
-type Panic = Box<dyn Any + Send>;
-
-/// A value or an error, or what its `Deserialize` panicked with.
-pub(crate) type Decoded<T> = Result<Result<T, QueueError>, Panic>;
-
 /// Why an item did not become a value.
 pub(crate) enum Failed {
     Error(QueueError),
-    Panicked(Panic),
+    /// With what its `Deserialize` panicked.
+    Panicked(Box<dyn Any + Send>),
+}
+
+impl Failed {
+    /// The error; a panic goes on.
+    pub(crate) fn into_error(self) -> QueueError {
+        match self {
+            Failed::Error(error) => error,
+            Failed::Panicked(panic) => resume_unwind(panic),
+        }
+    }
 }
 
 /// Why a run of items ends before its end.
@@ -52,23 +58,23 @@ impl From<Stop> for Untaken {
     }
 }
 
-pub(crate) fn flatten<T>(decoded: Decoded<T>) -> Result<T, Failed> {
-    decoded.map_err(Failed::Panicked)?.map_err(Failed::Error)
-}
-
 /// Decodes an item. A panic comes back as such, to go on when the item was taken off.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8], parked: Option<&mut Parked>) -> Decoded<T> {
-    catch_unwind(AssertUnwindSafe(|| {
-        let none = Attachments::default();
-        let (bytes, attachments) = match parked {
-            None => (bytes, &none),
-            Some(Parked { attachments: Ok(attachments), .. }) => {
-                (&bytes[TICKET_LEN..], &*attachments)
-            }
-            Some(Parked { attachments: Err(error), .. }) => return Err(error.clone().into()),
-        };
-        decode_from(bytes, attachments).map_err(QueueError::Decode)
-    }))
+pub(crate) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    parked: Option<&Parked>,
+) -> Result<T, Failed> {
+    let none = Attachments::default();
+    let (bytes, attachments) = match parked {
+        None => (bytes, &none),
+        Some(Parked { attachments: Ok(attachments), .. }) => (&bytes[TICKET_LEN..], attachments),
+        Some(Parked { attachments: Err(error), .. }) => {
+            return Err(Failed::Error(error.clone().into()));
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(|| decode_from(bytes, attachments))) {
+        Ok(decoded) => decoded.map_err(|error| Failed::Error(QueueError::Decode(error))),
+        Err(panic) => Err(Failed::Panicked(panic)),
+    }
 }
 
 /// Takes off the items whose messages lie in `run`, which was looked at ahead, as long as nothing is parked for
@@ -90,7 +96,7 @@ pub(crate) fn take_run<T: DeserializeOwned>(
         let start = header.len_of_header();
         #[expect(clippy::cast_possible_truncation, reason = "the message lies in the run")]
         let bytes = &message[start..start + header.len as usize];
-        match flatten(decode(bytes, None)) {
+        match decode(bytes, None) {
             Ok(value) => many.values.push(value),
             Err(failed) => {
                 if many.values.is_empty() {

@@ -1,7 +1,6 @@
 //! [`Handle`]: what all queues are: a chain in shared memory, and items that go through it.
 
 use std::io;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +11,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::buffer::{first, with_buffer};
-use crate::decode::{Failed, Many, Parked, TICKET_LEN, Untaken, decode, flatten, take_run};
+use crate::decode::{Failed, Many, Parked, TICKET_LEN, Untaken, decode, take_run};
 use crate::error::{QueueError, Stop};
 use crate::frame::{Header, SHORT_HEADER, UNIT};
 use crate::inside::Inside;
@@ -45,6 +44,12 @@ struct Inner {
 struct Got {
     len: usize,
     parked: Option<Parked>,
+}
+
+impl Got {
+    fn decode<T: DeserializeOwned>(&self, buffer: &[u8]) -> Result<T, Failed> {
+        decode(&buffer[..self.len], self.parked.as_ref())
+    }
 }
 
 impl Handle {
@@ -330,16 +335,13 @@ impl Handle {
     /// Takes an item off and gives its value.
     pub(crate) fn get<T: DeserializeOwned>(&self, patience: Patience) -> Result<T, QueueError> {
         with_buffer(|buffer| {
-            let (mut got, decoded) = self.take(patience, |reader| {
-                let mut got = self.read(reader, buffer)?;
-                let is_short = got.len <= DECODED_LEN;
-                let decoded = is_short.then(|| decode(&buffer[..got.len], got.parked.as_mut()));
+            let (got, decoded) = self.take(patience, |reader| {
+                let got = self.read(reader, buffer)?;
+                let decoded = (got.len <= DECODED_LEN).then(|| got.decode(buffer));
                 Ok((got, decoded))
             })?;
             let _unparks = got.parked.as_ref().map(|parked| self.ticket(parked.ticket));
-            let decoded =
-                decoded.unwrap_or_else(|| decode(&buffer[..got.len], got.parked.as_mut()));
-            decoded.unwrap_or_else(|panic| resume_unwind(panic))
+            decoded.unwrap_or_else(|| got.decode(buffer)).map_err(Failed::into_error)
         })
     }
 
@@ -358,11 +360,7 @@ impl Handle {
             let outcome =
                 self.take(patience, |reader| self.take_many(reader, buffer, &mut many))?;
             let _unparks = many.ticket.map(|ticket| self.ticket(ticket));
-            match outcome {
-                Ok(()) => Ok(many.values),
-                Err(Failed::Error(error)) => Err(error),
-                Err(Failed::Panicked(panic)) => resume_unwind(panic),
-            }
+            outcome.map(|()| many.values).map_err(Failed::into_error)
         })
     }
 
@@ -386,10 +384,9 @@ impl Handle {
             match take_run(reader, run, many) {
                 Ok(0) if many.values.is_empty() => {
                     // One that is long, or that something is parked for; or none.
-                    let mut got = self.read(reader, buffer)?;
+                    let got = self.read(reader, buffer)?;
                     many.ticket = got.parked.as_ref().map(|parked| parked.ticket);
-                    let decoded = decode(&buffer[..got.len], got.parked.as_mut());
-                    return Ok(flatten(decoded).map(|value| many.values.push(value)));
+                    return Ok(got.decode(buffer).map(|value| many.values.push(value)));
                 }
                 Ok(0) => break,
                 Ok(len) => taken += len,

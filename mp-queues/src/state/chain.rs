@@ -445,9 +445,7 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     /// a look of a wait.
     fn cool(&self) -> bool {
         let longest = &self.state.head.0.longest;
-        if longest.load(Relaxed) > 0 {
-            longest.store(longest.load(Relaxed) / 2, Relaxed);
-        }
+        longest.store(longest.load(Relaxed) / 2, Relaxed);
         let _tried_again_later = self.trim();
         false
     }
