@@ -67,14 +67,8 @@ impl AuthKey {
 
     fn random() -> AuthKey {
         let mut bytes = vec![0; AUTHKEY_LEN];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let flags = rustix::rand::GetRandomFlags::empty();
-            match rustix::rand::getrandom(&mut bytes[filled..], flags) {
-                Ok(n) => filled += n,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => panic!("the kernel gives no random numbers: {error}"),
-            }
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            panic!("the kernel gives no random numbers: {error}");
         }
         AuthKey::new(bytes)
     }

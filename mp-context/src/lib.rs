@@ -4,7 +4,6 @@ mod builder;
 mod child;
 mod context;
 mod current;
-mod deadline;
 mod error;
 mod executable;
 mod exit;

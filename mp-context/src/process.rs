@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mp_reduction::{DecodeError, Message};
 use mp_remote_exception::RemoteException;
+use mp_sync::parts::after;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde::Serialize;
@@ -16,7 +17,6 @@ use serde::de::DeserializeOwned;
 
 use crate::builder::ProcessBuilder;
 use crate::current::ChildInfo;
-use crate::deadline::after;
 use crate::error::{ProcessError, TransferError, Value};
 use crate::supervisor::{self, Child};
 use crate::sys::{signal, zero_sized};

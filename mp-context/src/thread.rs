@@ -8,9 +8,9 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use mp_remote_exception::{Origin, RemoteException, Result};
+use mp_sync::parts::after;
 use parking_lot::Mutex;
 
-use crate::deadline::after;
 use crate::error::ThreadError;
 use crate::panic;
 use crate::state::completion::{Completion, End};

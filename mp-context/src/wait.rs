@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mp_remote_exception::Result;
+use mp_sync::parts::after;
 
-use crate::deadline::after;
 use crate::error::{Timeout, UnknownName};
 use crate::process::Process;
 use crate::state::completion::{Completion, Watcher};

@@ -1,16 +1,12 @@
 //! Bytes that nobody can foresee.
 
-use rustix::rand::{GetRandomFlags, getrandom};
+use std::io;
 
 use crate::error::ConnectionError;
 
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], ConnectionError> {
     let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        let more =
-            rustix::io::retry_on_intr(|| getrandom(&mut bytes[filled..], GetRandomFlags::empty()));
-        filled += more.map_err(ConnectionError::io("get random bytes"))?;
-    }
+    let filled = getrandom::fill(&mut bytes).map_err(io::Error::from);
+    filled.map_err(ConnectionError::io("get random bytes"))?;
     Ok(bytes)
 }

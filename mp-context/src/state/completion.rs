@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use mp_sync::parts::has_passed;
+
 use crate::prim::{Condvar, Mutex, lock, wait};
 
 /// The end of one worker.
@@ -112,10 +114,6 @@ impl Watcher {
         }
         std::mem::take(&mut *ended)
     }
-}
-
-fn has_passed(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 #[cfg(all(test, mp_loom))]

@@ -75,14 +75,5 @@ pub(crate) fn identity(fd: impl AsFd) -> io::Result<Identity> {
 
 /// Eight bytes that nobody can guess.
 pub(crate) fn random() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(n) => filled += n,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(getrandom::u64()?)
 }
