@@ -65,6 +65,8 @@ pub struct ProcessBuilder<F, Args> {
     name: Arc<str>,
     identity: String,
     daemon: Option<bool>,
+    may_have_children: Option<bool>,
+    process_group: bool,
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
     cpus: Option<Vec<usize>>,
@@ -105,6 +107,8 @@ where
             name: format!("Process-{identity}").into(),
             identity,
             daemon: None,
+            may_have_children: None,
+            process_group: false,
             env: Vec::new(),
             current_dir: None,
             cpus: None,
@@ -127,6 +131,21 @@ where
     /// start processes. Default: as this process.
     pub fn daemon(mut self, daemon: bool) -> Self {
         self.daemon = Some(daemon);
+        self
+    }
+
+    /// Whether it may start processes though it is daemonic: somebody looks after it.
+    #[doc(hidden)]
+    pub fn may_have_children(mut self, may: bool) -> Self {
+        self.may_have_children = Some(may);
+        self
+    }
+
+    /// Whether it leads a process group of its own. Then its end, whichever way it comes, is that of all programs that it
+    /// has started and that have not left the group: they are killed. Ctrl-C in a terminal does not reach it.
+    /// Default: it is in the group of this process.
+    pub fn process_group(mut self, own: bool) -> Self {
+        self.process_group = own;
         self
     }
 
@@ -205,7 +224,7 @@ where
         if !is_initialised() {
             return Err(ProcessError::NotInitialised);
         }
-        if me.daemon {
+        if !me.may_have_children {
             let (name, daemon) = (self.name, Arc::clone(&me.name));
             return Err(StartError::Daemon { name, daemon }.into());
         }
@@ -214,6 +233,7 @@ where
             target: std::any::type_name::<F>(),
         };
         let executable = executable::setting();
+        let daemon = self.daemon.unwrap_or(me.daemon);
         let mut bootstrap = Bootstrap {
             build: mp_reduction::image().build_id().clone(),
             entry: image::offset_of_entry(entry).ok_or_else(outside)?,
@@ -223,7 +243,8 @@ where
             },
             name: self.name.as_ref().to_owned(),
             identity: self.identity,
-            daemon: self.daemon.unwrap_or(me.daemon),
+            daemon,
+            may_have_children: self.may_have_children.unwrap_or(!daemon),
             parent_name: me.name.as_ref().to_owned(),
             parent_pid: std::process::id(),
             log_level: self
@@ -281,6 +302,9 @@ where
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
         }
+        if self.process_group {
+            command.process_group(0);
+        }
         if let Some(stdout) = self.stdout {
             command.stdout(stdout);
         }
@@ -297,7 +321,7 @@ where
 
         let info =
             ChildInfo { name: Arc::clone(&self.name), pid: spawned.id(), daemon: bootstrap.daemon };
-        let link = Link::new(ours, lifeline_writer, self.start_timeout);
+        let link = Link::new(ours, lifeline_writer, self.start_timeout, self.process_group);
         let adopted = open_pidfd(spawned.id()).and_then(|pidfd| match pidfd {
             Some(pidfd) => {
                 let child = Arc::new(Child::new(info, pidfd, link));

@@ -92,7 +92,7 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
     let Call { bootstrap, lifeline, arguments } = handshake::receive_bootstrap(socket)?;
     let lifeline = Lifeline::arm(lifeline)
         .map_err(|error| format!("cannot tie its life to its parent's: {error}"))?;
-    let Bootstrap { build, entry, on_failure, name, daemon, .. } = bootstrap;
+    let Bootstrap { build, entry, on_failure, name, daemon, may_have_children, .. } = bootstrap;
     if build != *mp_reduction::image().build_id() {
         return Err("it is another build of the program than its parent".to_owned());
     }
@@ -110,6 +110,7 @@ fn set_up(socket: &UnixStream) -> Result<(Entry, Option<FailureHook>, Message), 
         name: name.into(),
         identity: bootstrap.identity,
         daemon,
+        may_have_children,
         authkey: AuthKey::new(bootstrap.authkey),
         parent: Some(Parent { name: bootstrap.parent_name, pid: bootstrap.parent_pid, lifeline }),
     }

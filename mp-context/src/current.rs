@@ -22,6 +22,7 @@ pub(crate) struct Identity {
     /// Counters from the main process down; empty there.
     pub(crate) identity: String,
     pub(crate) daemon: bool,
+    pub(crate) may_have_children: bool,
     pub(crate) authkey: AuthKey,
     pub(crate) parent: Option<Parent>,
 }
@@ -48,6 +49,7 @@ impl Identity {
             name: MAIN_NAME.into(),
             identity: String::new(),
             daemon: false,
+            may_have_children: true,
             authkey: AuthKey::random(),
             parent: None,
         })

@@ -1,6 +1,7 @@
 //! The end of a process that starts others: daemons are terminated, everybody else is waited for.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,6 +13,14 @@ const DAEMON_GRACE: Duration = Duration::from_secs(1);
 
 /// The process that registered; a forked copy of it has nobody to wait for.
 static OWNER: OnceLock<u32> = OnceLock::new();
+
+/// Whether this process ends, in [`finish`].
+static FINISHING: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is ending and terminates its daemons: what they leave is not to be replaced.
+pub fn is_finishing() -> bool {
+    FINISHING.load(Ordering::SeqCst)
+}
 
 /// Has the end of this process wait for its children; see [`finish`].
 pub(crate) fn register() {
@@ -31,6 +40,7 @@ pub fn finish() {
     }
     thread::end_current();
     thread::join_all();
+    FINISHING.store(true, Ordering::SeqCst);
     for daemon in supervisor::children().iter().filter(|child| child.is_daemon()) {
         daemon.signal(Signal::TERM);
     }

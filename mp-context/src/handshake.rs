@@ -43,6 +43,8 @@ pub(crate) struct Bootstrap {
     /// Counters from the main process down, `1:3`, for default names.
     pub(crate) identity: String,
     pub(crate) daemon: bool,
+    /// Whether it may start processes.
+    pub(crate) may_have_children: bool,
     pub(crate) parent_name: String,
     pub(crate) parent_pid: u32,
     /// `None`: the child's records are not forwarded.

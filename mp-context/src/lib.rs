@@ -45,8 +45,11 @@ pub use wait::{
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::exit::finish;
+    pub use crate::exit::{finish, is_finishing};
     pub use crate::init::init_before_main;
+    pub use crate::panic::catch;
     pub use crate::state::completion::{Completion, End};
     pub use crate::sys::constructors::{Constructor, ConstructorArguments};
+    pub use crate::sys::image::{Job, job_at, offset_of_job};
+    pub use crate::sys::zero_sized::{assert_captures_nothing, value as captureless};
 }

@@ -97,7 +97,11 @@ fn keep_panics_of_threads() {
 }
 
 /// Runs what belongs to the target, turning a panic into what crosses.
-pub(crate) fn catch<R>(target: impl FnOnce() -> R) -> Result<R, RemoteException> {
+///
+/// # Errors
+///
+/// The panic.
+pub fn catch<R>(target: impl FnOnce() -> R) -> Result<R, RemoteException> {
     catch_as(Runs::Target, target, Origin::current)
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Link {
     /// Closed by the end of this process, whatever it is; never written.
     lifeline: OwnedFd,
     pub(crate) start_limit: Duration,
+    /// Whether the child leads a process group, which ends with it.
+    leads_group: bool,
     reader: FrameReader,
     is_watched: bool,
     took_call: bool,
@@ -67,11 +69,17 @@ struct Ended {
 }
 
 impl Link {
-    pub(crate) fn new(socket: UnixStream, lifeline: OwnedFd, start_limit: Duration) -> Link {
+    pub(crate) fn new(
+        socket: UnixStream,
+        lifeline: OwnedFd,
+        start_limit: Duration,
+        leads_group: bool,
+    ) -> Link {
         Link {
             socket,
             lifeline,
             start_limit,
+            leads_group,
             reader: FrameReader::new(),
             is_watched: true,
             took_call: true,
@@ -285,6 +293,16 @@ impl Child {
             return self.announce(Status::Unknown, Err(self.status_unknown()));
         }
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if link.leads_group {
+            // While it is not reaped its pid is its own, and so is the number of its group.
+            let unreaped = WaitId::PidFd(self.pidfd.as_fd());
+            if let Ok(Some(_)) = rustix::process::waitid(unreaped, options | WaitIdOptions::NOWAIT)
+                && let Some(leader) = Pid::from_raw(self.info.pid.cast_signed())
+            {
+                // Fails if there is nobody else in it.
+                let _sent = rustix::process::kill_process_group(leader, Signal::KILL);
+            }
+        }
         let status = match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
             Ok(None) | Err(rustix::io::Errno::INTR) => return false,
             Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {

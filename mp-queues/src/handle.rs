@@ -41,12 +41,18 @@ struct Inner {
 }
 
 /// An item that was read: how many bytes of the buffer it has, and what belongs to them.
-struct Got {
-    len: usize,
-    parked: Option<Parked>,
+pub(crate) struct Got {
+    pub(crate) len: usize,
+    pub(crate) parked: Option<Parked>,
 }
 
 impl Got {
+    /// Its bytes, without the number under which something is kept for them.
+    pub(crate) fn bytes<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        let start = if self.parked.is_some() { TICKET_LEN } else { 0 };
+        &buffer[start.min(self.len)..self.len]
+    }
+
     fn decode<T: DeserializeOwned>(&self, buffer: &[u8]) -> Result<T, Failed> {
         decode(&buffer[..self.len], self.parked.as_ref())
     }
@@ -107,7 +113,7 @@ impl Handle {
     }
 
     /// The error for a call about a message that takes `size` bytes.
-    fn error(&self, stop: Stop, size: u64) -> QueueError {
+    pub(crate) fn error(&self, stop: Stop, size: u64) -> QueueError {
         match stop {
             Stop::Full => QueueError::Full,
             Stop::Empty => QueueError::Empty,
@@ -151,7 +157,7 @@ impl Handle {
 
     /// Puts an item with what belongs to it, which the session keeps. It is not given to the session while the item
     /// has to wait for room: one who is killed then leaves nothing there.
-    fn put_parked(
+    pub(crate) fn put_parked(
         &self,
         bytes: &[u8],
         attachments: &Attachments,
@@ -288,7 +294,7 @@ impl Handle {
     }
 
     /// Takes something off; `take` runs with the lock of the head.
-    fn take<R>(
+    pub(crate) fn take<R>(
         &self,
         patience: Patience,
         take: impl FnMut(&mut Reader<'_, SparseMemory>) -> Result<R, Stop>,
@@ -299,7 +305,7 @@ impl Handle {
     }
 
     /// Reads the next item, and fetches what the session keeps for it.
-    fn read(
+    pub(crate) fn read(
         &self,
         reader: &mut Reader<'_, SparseMemory>,
         buffer: &mut Vec<u8>,
@@ -398,7 +404,7 @@ impl Handle {
         Ok(Ok(()))
     }
 
-    fn ticket(&self, number: u64) -> Ticket<'_> {
+    pub(crate) fn ticket(&self, number: u64) -> Ticket<'_> {
         Ticket { memory: &self.0.memory, number }
     }
 }

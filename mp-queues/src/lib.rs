@@ -8,6 +8,7 @@ mod handle;
 mod inside;
 mod iter;
 mod joinable;
+mod messages;
 mod queue;
 mod simple;
 mod state;
@@ -20,3 +21,8 @@ pub use iter::{Iter, TryIter};
 pub use joinable::JoinableQueue;
 pub use queue::{Queue, QueueBuilder};
 pub use simple::SimpleQueue;
+
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::messages::Messages;
+}

@@ -4,6 +4,7 @@
 //! several registers a [`Watcher`] with each and sleeps on that. Registering tells whether the end
 //! came before, under the lock under which the end is announced, so none is lost between.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,10 +19,20 @@ pub struct Completion {
     ended: Condvar,
 }
 
-#[derive(Debug)]
 struct State {
     end: Option<End>,
     watchers: Vec<(usize, Arc<Watcher>)>,
+    /// Called with the end.
+    hooks: Vec<Hook>,
+}
+
+type Hook = Box<dyn FnOnce(End) + Send>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { end, watchers, hooks } = self;
+        write!(f, "{end:?}, {} watchers, {} hooks", watchers.len(), hooks.len())
+    }
 }
 
 /// How a worker ended, as far as waiting is concerned.
@@ -47,7 +58,7 @@ impl Default for Completion {
 impl Completion {
     /// Of a worker that runs.
     pub fn new() -> Completion {
-        let state = State { end: None, watchers: Vec::new() };
+        let state = State { end: None, watchers: Vec::new(), hooks: Vec::new() };
         Completion { state: Mutex::new(state), ended: Condvar::new() }
     }
 
@@ -59,8 +70,12 @@ impl Completion {
         }
         state.end = Some(end);
         let watchers = std::mem::take(&mut state.watchers);
+        let hooks = std::mem::take(&mut state.hooks);
         drop(state);
         self.ended.notify_all();
+        for hook in hooks {
+            hook(end);
+        }
         for (key, watcher) in watchers {
             watcher.push(key, end);
         }
@@ -87,6 +102,19 @@ impl Completion {
             state.watchers.push((key, Arc::clone(watcher)));
         }
         state.end
+    }
+
+    /// Has `hook` called with the end, by the thread that announces it, which it must not keep; at once if the end has
+    /// come.
+    pub fn on_end(&self, hook: impl FnOnce(End) + Send + 'static) {
+        let mut state = lock(&self.state);
+        match state.end {
+            None => state.hooks.push(Box::new(hook)),
+            Some(end) => {
+                drop(state);
+                hook(end);
+            }
+        }
     }
 
     /// Forgets `watcher`.
@@ -165,6 +193,22 @@ mod loom_tests {
 #[cfg(all(test, not(mp_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hook_is_called_once_whether_it_comes_before_the_end_or_after() {
+        let (worker, (told, ends)) = (Completion::new(), std::sync::mpsc::channel());
+        let hook = || {
+            let told = told.clone();
+            move |end| told.send(end).expect("the test listens")
+        };
+        worker.on_end(hook());
+        assert!(ends.try_recv().is_err());
+        worker.complete(End { failed: true });
+        worker.complete(End { failed: false });
+        worker.on_end(hook());
+        drop(told);
+        assert_eq!(ends.iter().collect::<Vec<_>>(), [End { failed: true }; 2]);
+    }
 
     #[test]
     fn an_end_before_the_watch_is_told_at_once_and_unwatching_forgets() {

@@ -6,7 +6,7 @@
 //! has compared the build ids.
 #![expect(unsafe_code, reason = "an address becomes a function again")]
 
-use mp_reduction::{Message, Offset, image};
+use mp_reduction::{Attachments, Message, Offset, image};
 use mp_remote_exception::RemoteException;
 
 use crate::state::ending::Report;
@@ -16,6 +16,22 @@ pub(crate) type Entry = fn(Message) -> Report;
 
 /// Runs in a child whose target has failed.
 pub(crate) type FailureHook = fn(&RemoteException);
+
+/// What a process that runs many functions calls: encoded arguments with their attachments in, encoded outcome out, with
+/// those of its own.
+pub type Job = fn(&[u8], &Attachments, &mut Vec<u8>) -> Attachments;
+
+/// Where a job is; `None` if it is in a shared library rather than the program.
+pub fn offset_of_job(job: Job) -> Option<Offset> {
+    image().offset(job as usize)
+}
+
+/// The job at `offset`; the caller runs the build that took it.
+pub fn job_at(offset: Offset) -> Option<Job> {
+    let address = image().address(offset)? as *const ();
+    // SAFETY: a process of the same build computed the offset from a `Job`.
+    Some(unsafe { std::mem::transmute::<*const (), Job>(address) })
+}
 
 /// Where an entry function is; `None` if it is in a shared library rather than the program.
 pub(crate) fn offset_of_entry(entry: Entry) -> Option<Offset> {

@@ -10,7 +10,7 @@
 use std::ptr::NonNull;
 
 /// Fails to compile for a closure that captures something.
-pub(crate) const fn assert_captures_nothing<F>() {
+pub const fn assert_captures_nothing<F>() {
     const {
         assert!(
             size_of::<F>() == 0,
@@ -21,7 +21,7 @@ pub(crate) const fn assert_captures_nothing<F>() {
 }
 
 /// The value of a function or of a closure that captures nothing.
-pub(crate) fn value<F: Copy + 'static>() -> F {
+pub fn value<F: Copy + 'static>() -> F {
     const { assert_captures_nothing::<F>() }
     // SAFETY: `F` is zero-sized, asserted above. It is `Copy`, and `Target` is implemented only for
     // types whose caller in the parent had a value of them: it is inhabited.

@@ -373,6 +373,19 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
         outcome
     }
 
+    /// Waits until there is a message, and leaves it there; whether there is. Not for one of several who get: the
+    /// message that it was woken for may be for another.
+    pub(crate) fn wait_for_message(
+        &self,
+        deadline: Option<Instant>,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<bool, Stop> {
+        let (head_at, tail_at) = (&self.state.head_at.0, &self.state.tail_at.0);
+        let look = || gives_up() || self.mend() || self.cool();
+        let moved = tail_at.wait(head_at.get(), deadline, |_| true, look)?;
+        Ok(matches!(moved, Moved::Yes { .. }))
+    }
+
     /// `None` if there is no message.
     fn get_locked<R>(
         &self,
@@ -508,8 +521,8 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
 
     /// Lets all who sleep look around.
     pub(crate) fn wake_all(&self) {
-        self.state.tail_at.0.wake(u32::MAX);
-        self.state.head_at.0.wake(u32::MAX);
+        self.state.tail_at.0.wake_to_look();
+        self.state.head_at.0.wake_to_look();
         self.state.unfinished.0.wake_all();
     }
 

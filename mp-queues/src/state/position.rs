@@ -92,6 +92,13 @@ impl Published {
         self.word.word.swap(position.0 << 1, AcqRel) & SLEEPERS != 0
     }
 
+    /// Has all who sleep, or are about to, look around; what they look for was stored before.
+    pub(crate) fn wake_to_look(&self) {
+        // Whoever has set the bit and not looked at anything else since would else go to sleep on it.
+        self.word.word.fetch_and(!SLEEPERS, AcqRel);
+        self.word.wake(u32::MAX);
+    }
+
     /// Wakes up to `count` of those who sleep.
     pub(crate) fn wake(&self, count: u32) {
         self.word.wake(count);
@@ -133,16 +140,18 @@ impl Published {
             if Position(seen >> 1) != from {
                 return Ok(Moved::Yes { slept });
             }
+            let marked = seen | SLEEPERS;
+            // Before it looks, so that whoever is to be seen by that can tell that it is looked for.
+            if seen != marked
+                && self.word.word.compare_exchange(seen, marked, AcqRel, Relaxed).is_err()
+            {
+                continue;
+            }
             if has_passed(deadline) || look() {
                 return Ok(Moved::No { slept });
             }
-            let marked = seen | SLEEPERS;
-            if seen == marked
-                || self.word.word.compare_exchange(seen, marked, Relaxed, Relaxed).is_ok()
-            {
-                let _looked_at_again: Sleep = self.word.sleep(marked, looks.next(deadline))?;
-                slept = true;
-            }
+            let _looked_at_again: Sleep = self.word.sleep(marked, looks.next(deadline))?;
+            slept = true;
         }
     }
 }

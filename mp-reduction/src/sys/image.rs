@@ -26,6 +26,18 @@ pub struct BuildId(#[serde(with = "serde_bytes")] Vec<u8>);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Offset(u64);
 
+impl Offset {
+    /// As a number, for messages of a fixed form.
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// From what [`to_bits`](Offset::to_bits) gave in a process of the same build.
+    pub fn from_bits(bits: u64) -> Offset {
+        Offset(bits)
+    }
+}
+
 /// A program as the loader has put it into memory.
 #[derive(Debug)]
 pub struct Image {

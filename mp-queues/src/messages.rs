@@ -1,0 +1,98 @@
+//! [`Messages`]: a queue of bytes and what belongs to them, for pools: who takes a message off can note that somewhere
+//! else before it is off.
+
+use std::time::Instant;
+
+use mp_reduction::Attachments;
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{Parked, TICKET_LEN};
+use crate::error::{QueueError, Stop};
+use crate::handle::Handle;
+use crate::state::chain::Patience;
+
+/// An unbounded queue of messages; clones are handles to the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Messages(Handle);
+
+impl Messages {
+    /// A new queue.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for it.
+    pub fn new() -> Result<Messages, QueueError> {
+        Handle::new(0, 0).map(Messages)
+    }
+
+    /// How many messages are in it; exact while nothing moves.
+    pub fn len(&self) -> u64 {
+        self.0.chain().len()
+    }
+
+    /// Whether none is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.chain().is_empty()
+    }
+
+    /// Puts a message; it does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for it, here or where attachments are kept.
+    pub fn put(&self, bytes: &[u8], attachments: &Attachments) -> Result<(), QueueError> {
+        let patience = Patience::Until(None);
+        if attachments.is_empty() {
+            return self.0.put_bytes(bytes, patience);
+        }
+        self.0.put_parked(bytes, attachments, patience)
+    }
+
+    /// Sleeps until there is a message, until `deadline`, or until `gives_up`, which is asked after each
+    /// [`wake`](Messages::wake); whether there is a message. For the only one who takes any.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn wait(
+        &self,
+        deadline: Option<Instant>,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<bool, QueueError> {
+        let found = self.0.chain().wait_for_message(deadline, gives_up);
+        found.map_err(|stop| self.0.error(stop, 0))
+    }
+
+    /// Has all who sleep here ask whether to give up.
+    pub fn wake(&self) {
+        self.0.chain().wake_all();
+    }
+
+    /// Takes a message off, sleeping while there is none if `sleeps`, and gives its bytes in `buffer`. `claim` is called
+    /// with them before the message is off: if this process is killed between the two, another one gets it again.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Empty`], and what the system says. The inner error says why what belonged to a message is lost.
+    pub fn take(
+        &self,
+        buffer: &mut Vec<u8>,
+        sleeps: bool,
+        mut claim: impl FnMut(&[u8]),
+    ) -> Result<Result<Attachments, QueueError>, QueueError> {
+        let patience = if sleeps { Patience::Until(None) } else { Patience::None };
+        let got = self.0.take(patience, |reader| {
+            let got = self.0.read(reader, buffer)?;
+            claim(got.bytes(buffer));
+            Ok::<_, Stop>(got)
+        })?;
+        buffer.truncate(got.len);
+        let Some(Parked { ticket, attachments }) = got.parked else {
+            return Ok(Ok(Attachments::default()));
+        };
+        buffer.drain(..TICKET_LEN.min(got.len));
+        drop(self.0.ticket(ticket));
+        Ok(attachments.map_err(QueueError::from))
+    }
+}
