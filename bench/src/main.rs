@@ -7,6 +7,7 @@ mod logs;
 mod machine;
 mod pair;
 mod peers;
+mod pool;
 mod python;
 mod queue;
 mod start;
@@ -88,6 +89,14 @@ const CASES: &[Case] = &[
         wanted: Wanted::AtMost(Duration::from_millis(1)),
         measure: queue::idle,
     },
+    calls("pool/map_python", Wanted::FasterTimes(6.0), pool::map_python),
+    calls("pool/map_chunk1_python", Wanted::FasterTimes(12.0), pool::map_chunk1_python),
+    calls("pool/map_chunk1_procspawn", Wanted::FasterTimes(40.0), pool::map_chunk1_procspawn),
+    timed("pool/apply_procspawn", Wanted::FasterTimes(8.0), pool::apply_procspawn),
+    timed("pool/apply_python", Wanted::FasterTimes(50.0), pool::apply_python),
+    timed("pool/cpu_bound", Wanted::TimesAtMost(1.0526), pool::cpu_bound),
+    timed("pool/first_result_start", Wanted::TimesAtMost(2.5), pool::first_result_start),
+    timed("pool/first_result_procspawn", Wanted::FasterTimes(1.0), pool::first_result_procspawn),
 ];
 
 fn main() -> mp::Result<()> {

@@ -14,6 +14,12 @@ pub use mp_context::{
     init, log_origin, parent_process, set_executable, wait,
 };
 pub use mp_macros::main;
+#[cfg(feature = "progress-bar")]
+pub use mp_pool::progress_bar;
+pub use mp_pool::{
+    AsyncResult, Calls, CurrentTask, Imap, Pool, PoolBuilder, PoolError, ProcessRunnee,
+    ProcessRunner, ProcessRunnerBuilder, Progress, RunnerError, TaskOptions, current_task,
+};
 pub use mp_queues::{Iter, JoinableQueue, Queue, QueueBuilder, QueueError, SimpleQueue, TryIter};
 pub use mp_reduction::DupFd;
 pub use mp_remote_exception::{

@@ -287,3 +287,91 @@ fn queues() {
     let made = (ctx.queue::<u8>(3), ctx.joinable_queue::<u8>(0), ctx.simple_queue::<u8>());
     assert!(made.0.is_ok_and(|q| q.maxsize() == 3) && made.1.is_ok() && made.2.is_ok());
 }
+
+#[derive(Debug)]
+struct Adder(u64);
+
+impl mp::ProcessRunnee for Adder {
+    type Init = u64;
+    type Args = u64;
+    type Out = u64;
+
+    fn new(start: u64) -> mp::Result<Adder> {
+        Ok(Adder(start))
+    }
+
+    fn call(&mut self, n: u64) -> mp::Result<u64> {
+        self.0 += n;
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn pools() {
+    fn power(base: u64, exponent: u32) -> mp::Result<u64> {
+        Ok(base.pow(exponent))
+    }
+    fn load(_words: Vec<String>, _n: i32) -> mp::Result<()> {
+        Ok(())
+    }
+    const D: Duration = Duration::from_secs(60);
+    let pool: mp::Pool = mp::Pool::new(4).unwrap();
+    drop(pool);
+    let pool = mp::Pool::builder()
+        .processes(2)
+        .initializer(load, (vec!["a".to_owned()], 1))
+        .max_tasks_per_child(50)
+        .name("powers")
+        .start()
+        .unwrap();
+    assert_eq!(pool.apply(power, (2, 10)).unwrap(), 1024);
+    let later: mp::AsyncResult<u64> = pool.apply_async(power, (2, 3)).unwrap();
+    let (sender, outcomes) = std::sync::mpsc::channel();
+    later.on_done(move |outcome| sender.send(outcome.is_ok()).unwrap());
+    assert_eq!(*later.get_timeout(D).unwrap(), 8);
+    assert!(outcomes.recv().unwrap() && later.ready() && !later.cancel());
+    assert_eq!(later.successful(), Some(true));
+    later.wait();
+    assert!(later.wait_timeout(D));
+    assert_eq!(later.into_result().unwrap(), 8);
+
+    assert_eq!(pool.map(|n: i32| Ok(n + 1), vec![1, 2, 3]).unwrap(), [2, 3, 4]);
+    let squares = pool.map_async(|n| Ok(n * n), 1..4_u8).unwrap();
+    assert_eq!(squares.get().unwrap(), &[1, 4, 9]);
+    assert_eq!(pool.starmap(power, [(2, 2), (3, 2)]).unwrap(), [4, 9]);
+    assert_eq!(pool.starmap_async(power, [(5, 1)]).unwrap().into_result().unwrap(), [5]);
+    let in_order: Result<Vec<u32>, mp::PoolError> =
+        pool.imap(|n| Ok(n * 2), 0..5).unwrap().collect();
+    assert_eq!(in_order.unwrap(), [0, 2, 4, 6, 8]);
+    let sum: u32 = pool.imap_unordered(|n| Ok(n * 2), 0..5).unwrap().map(Result::unwrap).sum();
+    assert_eq!(sum, 20);
+    let options = mp::TaskOptions::new().chunksize(64).timeout(D).retries(2);
+    assert_eq!(pool.with_options(options).map(|n: u8| Ok(n), 0..5).unwrap().len(), 5);
+
+    let tasks =
+        [pool.apply_async(power, (1, 1)).unwrap(), pool.apply_async(power, (2, 2)).unwrap()];
+    assert_eq!(mp::wait(&tasks, Some(D), ReturnWhen::AllCompleted).0.len(), 2);
+    assert_eq!(mp::as_completed(&tasks, Some(D)).count(), 2);
+
+    match pool.apply(|| -> mp::Result<()> { mp::bail!("no") }, ()) {
+        Err(mp::PoolError::Exception(remote)) => assert_eq!(remote.message(), "no"),
+        other => panic!("{other:?}"),
+    }
+    match pool.apply(|| -> mp::Result<()> { std::process::exit(3) }, ()) {
+        Err(mp::PoolError::WorkerDied { pid, exitcode, started }) => {
+            assert!(pid > 0 && exitcode == Some(3) && started);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(pool.join(), Err(mp::PoolError::StillOpen)));
+    pool.close();
+    assert!(matches!(pool.apply(power, (1, 1)), Err(mp::PoolError::Closed)));
+    pool.join().unwrap();
+    pool.terminate();
+
+    let runner = mp::ProcessRunner::start::<Adder>(40).unwrap();
+    runner.restart(1).unwrap();
+    assert_eq!(runner.rejoin().unwrap(), 41);
+    assert_eq!(runner.call(1).unwrap(), 42);
+    runner.join().unwrap();
+}

@@ -1,0 +1,34 @@
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod callbacks;
+mod claims;
+mod current_task;
+mod error;
+mod hub;
+mod imap;
+mod job;
+mod map;
+mod message;
+mod options;
+mod pool;
+#[cfg(feature = "progress-bar")]
+mod progress_bar;
+mod result;
+mod runner;
+mod state;
+mod task;
+mod worker;
+
+pub use builder::PoolBuilder;
+pub use current_task::{CurrentTask, current_task};
+pub use error::PoolError;
+pub use imap::Imap;
+pub use options::{Progress, TaskOptions};
+pub use pool::{Calls, Pool};
+#[cfg(feature = "progress-bar")]
+pub use progress_bar::progress_bar;
+pub use result::AsyncResult;
+pub use runner::builder::ProcessRunnerBuilder;
+pub use runner::{ProcessRunnee, ProcessRunner, RunnerError};

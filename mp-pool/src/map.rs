@@ -1,0 +1,135 @@
+//! A map: items in chunks, each of them a task, and their results in one list.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use serde::de::DeserializeOwned;
+
+use crate::error::PoolError;
+use crate::hub::Hub;
+use crate::options::{Progress, ProgressHook};
+use crate::result::{Cell, decode};
+use crate::task::{Outcome, Sink};
+
+/// Where the results of the chunks arrive.
+pub(crate) struct Gather<R> {
+    cell: Arc<Cell<Vec<R>>>,
+    state: Mutex<State<R>>,
+    /// Wakes the one who submits chunks when there are fewer on their way.
+    fewer: Condvar,
+    progress: Option<ProgressHook>,
+}
+
+struct State<R> {
+    chunks: Vec<Chunk<R>>,
+    /// How many chunks have no outcome.
+    pending: usize,
+    /// How many of them the one who submits chunks waits for.
+    few: usize,
+    /// Whether no more are to come.
+    is_sealed: bool,
+    /// The error that came first.
+    error: Option<PoolError>,
+    done: usize,
+    total: usize,
+}
+
+struct Chunk<R> {
+    len: usize,
+    results: Vec<R>,
+}
+
+impl<R: DeserializeOwned + Send + 'static> Gather<R> {
+    pub(crate) fn new(
+        hub: &Arc<Hub>,
+        total: usize,
+        progress: Option<ProgressHook>,
+    ) -> Arc<Gather<R>> {
+        let (chunks, error) = (Vec::new(), None);
+        let state = State { chunks, pending: 0, few: 0, is_sealed: false, error, done: 0, total };
+        let (cell, state) = (Cell::new(hub), Mutex::new(state));
+        Arc::new(Gather { cell, state, fewer: Condvar::new(), progress })
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<Cell<Vec<R>>> {
+        &self.cell
+    }
+
+    /// Enters a chunk; its number.
+    pub(crate) fn enter(&self, len: usize) -> usize {
+        let mut state = self.state.lock();
+        state.chunks.push(Chunk { len, results: Vec::new() });
+        state.pending += 1;
+        state.chunks.len() - 1
+    }
+
+    /// How many chunks have no outcome.
+    pub(crate) fn pending(&self) -> usize {
+        self.state.lock().pending
+    }
+
+    /// Sleeps until not more than `few` chunks have no outcome.
+    pub(crate) fn await_few(&self, few: usize) {
+        let mut state = self.state.lock();
+        state.few = few;
+        while state.pending > few {
+            self.fewer.wait(&mut state);
+        }
+    }
+
+    /// No more chunks come.
+    pub(crate) fn seal(&self) {
+        let mut state = self.state.lock();
+        state.is_sealed = true;
+        if state.pending == 0 {
+            let value = state.take();
+            drop(state);
+            self.cell.finish(value);
+        }
+    }
+}
+
+impl<R> State<R> {
+    /// The result of it all.
+    fn take(&mut self) -> Result<Vec<R>, PoolError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let mut chunks = std::mem::take(&mut self.chunks).into_iter();
+        let mut all = chunks.next().map_or_else(Vec::new, |first| first.results);
+        all.reserve_exact(self.done - all.len());
+        chunks.for_each(|chunk| all.extend(chunk.results));
+        Ok(all)
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Sink for Gather<R> {
+    fn settle(&self, part: usize, outcome: Outcome<'_>) {
+        let outcome = decode::<Vec<R>>(outcome);
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        state.pending -= 1;
+        state.done += state.chunks[part].len;
+        match outcome {
+            Ok(results) => state.chunks[part].results = results,
+            Err(error) => drop(state.error.get_or_insert(error)),
+        }
+        if let Some(hook) = &self.progress {
+            report(hook, Progress { done: state.done, total: Some(state.total) });
+        }
+        if state.pending == state.few {
+            self.fewer.notify_all();
+        }
+        if state.is_sealed && state.pending == 0 {
+            self.cell.finish(state.take());
+        }
+    }
+}
+
+/// Calls a progress hook; when it panics, that is logged.
+pub(crate) fn report(hook: &ProgressHook, progress: Progress) {
+    if catch_unwind(AssertUnwindSafe(|| hook(progress))).is_err() {
+        log::error!("the progress hook of a pool has panicked");
+    }
+}

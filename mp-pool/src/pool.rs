@@ -1,0 +1,580 @@
+//! [`Pool`]: the calls.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use mp_context::__private::assert_captures_nothing;
+use mp_context::Target;
+use mp_reduction::encode_into;
+use mp_remote_exception::Result as Returned;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::builder::PoolBuilder;
+use crate::error::PoolError;
+use crate::hub::{Hub, Submitter};
+use crate::imap::Imap;
+use crate::job::{self, All, One, Takes};
+use crate::map::Gather;
+use crate::options::TaskOptions;
+use crate::result::{AsyncResult, Cell, result_here};
+use crate::task::{Outcome, Sink, Task};
+
+/// Some processes that work on many tasks.
+///
+/// A task is a call of a function that captures nothing, as the target of a [`Process`](mp_context::Process) is. Its
+/// arguments and its result cross as any values do: with queues, locks and descriptors in them.
+///
+/// All methods can be called from any number of threads. Dropping the pool terminates it and waits for its end.
+/// So does the end of `main` with a pool that nobody has dropped.
+///
+/// # When a process dies
+///
+/// When a worker is killed, crashes, or its task ends the process, that one task fails with [`PoolError::WorkerDied`]; another
+/// worker takes the place, and all other tasks go on. When the process of the pool dies, its workers are killed by the
+/// kernel.
+///
+/// # Differences from Python
+///
+/// Workers may start processes and have pools of their own: they end with the worker. A worker leads a process group; Ctrl-C in a
+/// terminal does not reach it. `terminate` kills at once, without a signal that a task could handle.
+///
+/// # Examples
+///
+/// ```
+/// mp::enable_test_support!();
+///
+/// let pool = mp::Pool::new(2)?;
+/// assert_eq!(pool.map(|n: u64| Ok(n * n), 1..=5)?, [1, 4, 9, 16, 25]);
+/// assert_eq!(pool.apply(|a: u64, b: u64| Ok(a + b), (3, 4))?, 7);
+///
+/// let killed = pool.apply(|| -> mp::Result<()> { std::process::abort() }, ());
+/// assert!(matches!(killed, Err(mp::PoolError::WorkerDied { exitcode: Some(-6), started: true, .. })));
+/// assert_eq!(pool.apply(|n: u64| Ok(n + 1), (41,))?, 42);
+/// # Ok::<(), mp::Error>(())
+/// ```
+#[doc(alias = "multiprocessing.Pool")]
+#[doc(alias = "ProcessPoolExecutor")]
+pub struct Pool {
+    hub: Arc<Hub>,
+}
+
+impl Pool {
+    /// A pool of so many workers.
+    ///
+    /// Returns when they are started; does not wait for them.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Invalid`] for none, [`PoolError::Start`] when one cannot be started, in a program without `mp::init` for
+    /// example; then no process is left.
+    pub fn new(processes: usize) -> Result<Pool, PoolError> {
+        Pool::builder().processes(processes).start()
+    }
+
+    /// Describes a pool before it is started.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
+    }
+
+    pub(crate) fn of(hub: Arc<Hub>) -> Pool {
+        Pool { hub }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.hub.name()
+    }
+
+    /// How many workers it has, or is about to have.
+    pub fn processes(&self) -> usize {
+        self.hub.processes()
+    }
+
+    /// The pids of the workers that are alive.
+    pub fn worker_pids(&self) -> Vec<u32> {
+        self.hub.pids()
+    }
+
+    /// The calls of this pool with options for their tasks.
+    pub fn with_options(&self, options: TaskOptions) -> Calls<'_> {
+        Calls { pool: self, options }
+    }
+
+    fn plain(&self) -> Calls<'_> {
+        self.with_options(TaskOptions::new())
+    }
+
+    /// Calls `function` with `args` in a worker, and sleeps until it has returned.
+    ///
+    /// # Errors
+    ///
+    /// What the function raised, how its worker died, or what else became of the task: see [`PoolError`].
+    pub fn apply<F, Args>(&self, function: F, args: Args) -> Result<F::Output, PoolError>
+    where
+        F: Target<Args>,
+        Args: Serialize + DeserializeOwned,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().apply(function, args)
+    }
+
+    /// [`apply`](Pool::apply) that does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::Closed`], or why the pool has no workers. What becomes of the task is told by the handle, also when its
+    /// arguments cannot be encoded.
+    pub fn apply_async<F, Args>(
+        &self,
+        function: F,
+        args: Args,
+    ) -> Result<AsyncResult<F::Output>, PoolError>
+    where
+        F: Target<Args>,
+        Args: Serialize + DeserializeOwned,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().apply_async(function, args)
+    }
+
+    /// Calls `function` with each item, and gives the results in their order.
+    ///
+    /// Sleeps until all are there. The items go to the workers in chunks; see [`TaskOptions::chunksize`].
+    ///
+    /// # Errors
+    ///
+    /// The error that came first, when all chunks have been run; of a chunk, what comes after the item that failed is not
+    /// run. A panic of the iterator goes through and leaves the pool as it was.
+    pub fn map<T, R, F, I>(&self, function: F, items: I) -> Result<Vec<R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().map(function, items)
+    }
+
+    /// [`map`](Pool::map) that does not wait; all items are read and encoded before it returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply_async`](Pool::apply_async).
+    pub fn map_async<T, R, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<AsyncResult<Vec<R>>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().map_async(function, items)
+    }
+
+    /// [`map`](Pool::map) with tuples of arguments.
+    ///
+    /// # Errors
+    ///
+    /// As `map`.
+    pub fn starmap<Args, F, I>(&self, function: F, items: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        F: Target<Args>,
+        I: IntoIterator<Item = Args>,
+        Args: Serialize + DeserializeOwned + 'static,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().starmap(function, items)
+    }
+
+    /// [`map_async`](Pool::map_async) with tuples of arguments.
+    ///
+    /// # Errors
+    ///
+    /// As `map_async`.
+    pub fn starmap_async<Args, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<AsyncResult<Vec<F::Output>>, PoolError>
+    where
+        F: Target<Args>,
+        I: IntoIterator<Item = Args>,
+        Args: Serialize + DeserializeOwned + 'static,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().starmap_async(function, items)
+    }
+
+    /// Calls `function` with each item, and gives the results one by one in the order of the items, each when it is there.
+    ///
+    /// The input may be endless; see [`Imap`]. After [`close`](Pool::close) it goes on; after [`join`](Pool::join) or
+    /// [`terminate`](Pool::terminate) what has not been read ahead fails with [`PoolError::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`apply_async`](Pool::apply_async), and [`PoolError::Invalid`] for chunks of no items.
+    pub fn imap<T, R, F, I>(&self, function: F, items: I) -> Result<Imap<I::IntoIter, R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().imap(function, items)
+    }
+
+    /// [`imap`](Pool::imap) that gives each result as soon as it is there, in any order.
+    ///
+    /// # Errors
+    ///
+    /// As `imap`.
+    pub fn imap_unordered<T, R, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<Imap<I::IntoIter, R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.plain().imap_unordered(function, items)
+    }
+
+    /// Takes no more tasks. The workers end when those that there are have been run; [`join`](Pool::join) waits for that.
+    pub fn close(&self) {
+        self.hub.close();
+    }
+
+    /// Ends the pool at once: kills the workers, with all processes that they have started and that have not left their
+    /// process groups. What has no result fails with [`PoolError::Terminated`].
+    pub fn terminate(&self) {
+        self.hub.terminate();
+    }
+
+    /// Sleeps until the workers of a pool that was closed or terminated are gone, all its tasks have a result or an error, and
+    /// all callbacks have been called.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError::StillOpen`], and [`PoolError::InCallback`] in a callback, for which it would wait itself.
+    pub fn join(&self) -> Result<(), PoolError> {
+        self.hub.join()
+    }
+}
+
+/// Terminates the pool and waits for its end; see [`Pool::terminate`].
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.hub.end_all();
+    }
+}
+
+impl Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.hub.state_name();
+        write!(f, "<Pool name='{}' processes={} {state}>", self.name(), self.processes())
+    }
+}
+
+/// The calls of a [`Pool`] with [`TaskOptions`]: as those of the pool itself.
+#[derive(Debug)]
+#[must_use = "options do nothing until a function is called with them"]
+pub struct Calls<'a> {
+    pool: &'a Pool,
+    options: TaskOptions,
+}
+
+/// As many chunks of a map for each worker, as in Python.
+const CHUNKS: usize = 4;
+/// A map that waits has so many chunks on their way for each worker at most.
+const MAP_AHEAD: usize = 256;
+
+impl Calls<'_> {
+    /// See [`Pool::apply`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn apply<F, Args>(&self, function: F, args: Args) -> Result<F::Output, PoolError>
+    where
+        F: Target<Args>,
+        Args: Serialize + DeserializeOwned,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let (cell, _turn) = self.call(function, &args, Submitter::Tender)?;
+        drop(args);
+        result_here(&cell)
+    }
+
+    /// See [`Pool::apply_async`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn apply_async<F, Args>(
+        &self,
+        function: F,
+        args: Args,
+    ) -> Result<AsyncResult<F::Output>, PoolError>
+    where
+        F: Target<Args>,
+        Args: Serialize + DeserializeOwned,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let (cell, turn) = self.call(function, &args, Submitter::Passer)?;
+        Ok(AsyncResult::new(cell, turn.into_iter().collect()))
+    }
+
+    #[expect(clippy::type_complexity, reason = "a pair")]
+    fn call<F, Args>(
+        &self,
+        function: F,
+        args: &Args,
+        submitter: Submitter,
+    ) -> Result<(Arc<Cell<F::Output>>, Option<crate::state::desk::Turn>), PoolError>
+    where
+        F: Target<Args>,
+        Args: Serialize + DeserializeOwned,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        let hub = &self.pool.hub;
+        let cell = Cell::new(hub);
+        let sink: Arc<dyn Sink> = Arc::clone(&cell) as Arc<dyn Sink>;
+        let job = (job::single::<All<F>, Args>(), std::any::type_name::<F>());
+        let task = Task::new((sink, 0), job, &self.options, |to| encode_into(args, to));
+        let turn = match task {
+            Ok(task) => Some(hub.submit(task, submitter)?),
+            Err(error) => {
+                hub.check_open()?;
+                cell.finish(Err(error));
+                None
+            }
+        };
+        Ok((cell, turn))
+    }
+
+    /// See [`Pool::map`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn map<T, R, F, I>(&self, function: F, items: I) -> Result<Vec<R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        self.spread::<One<F>, T, I>(items, true)?.into_result()
+    }
+
+    /// See [`Pool::map_async`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn map_async<T, R, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<AsyncResult<Vec<R>>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        self.spread::<One<F>, T, I>(items, false)
+    }
+
+    /// See [`Pool::starmap`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn starmap<Args, F, I>(&self, function: F, items: I) -> Result<Vec<F::Output>, PoolError>
+    where
+        F: Target<Args>,
+        I: IntoIterator<Item = Args>,
+        Args: Serialize + DeserializeOwned + 'static,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        self.spread::<All<F>, Args, I>(items, true)?.into_result()
+    }
+
+    /// See [`Pool::starmap_async`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn starmap_async<Args, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<AsyncResult<Vec<F::Output>>, PoolError>
+    where
+        F: Target<Args>,
+        I: IntoIterator<Item = Args>,
+        Args: Serialize + DeserializeOwned + 'static,
+        F::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        self.spread::<All<F>, Args, I>(items, false)
+    }
+
+    /// Submits items in chunks; `waits` says that the caller will wait for the result, so that they need not all be on
+    /// their way when this returns.
+    fn spread<C, T, I>(
+        &self,
+        items: I,
+        waits: bool,
+    ) -> Result<AsyncResult<Vec<C::Output>>, PoolError>
+    where
+        C: Takes<T>,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        C::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let hub = &self.pool.hub;
+        if self.options.chunksize == Some(0) {
+            return Err(PoolError::Invalid { what: "the size of a chunk" });
+        }
+        hub.check_open()?;
+        let items: Vec<T> = items.into_iter().collect();
+        let default = || items.len().div_ceil(CHUNKS.saturating_mul(hub.processes())).max(1);
+        let chunksize = self.options.chunksize.unwrap_or_else(default);
+        self.submit_all::<C, T>(&items, chunksize, waits)
+    }
+
+    fn submit_all<C, T>(
+        &self,
+        items: &[T],
+        chunksize: usize,
+        waits: bool,
+    ) -> Result<AsyncResult<Vec<C::Output>>, PoolError>
+    where
+        C: Takes<T>,
+        T: Serialize + DeserializeOwned + 'static,
+        C::Output: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let hub = &self.pool.hub;
+        let gather = Gather::<C::Output>::new(hub, items.len(), self.options.progress.clone());
+        let job = (job::chunk::<C, T>(), std::any::type_name::<C>());
+        let ahead = MAP_AHEAD.saturating_mul(hub.processes());
+        let mut turns = Vec::new();
+        let stream = Stream::begin(hub)?;
+        let mut tending = if waits { hub.try_tend() } else { None };
+        for chunk in items.chunks(chunksize) {
+            if waits && gather.pending() >= ahead {
+                // Down to so few that it does not come back for every one.
+                let few = ahead / 2;
+                match &mut tending {
+                    Some(tending) => tending.tend(&|| gather.pending() <= few, None),
+                    None => gather.await_few(few),
+                }
+            }
+            let part = gather.enter(chunk.len());
+            let sink: Arc<dyn Sink> = Arc::clone(&gather) as Arc<dyn Sink>;
+            let task = Task::new((sink, part), job, &self.options, |to| encode_into(chunk, to));
+            let submitted = task.and_then(|task| hub.submit(task, Submitter::Stream));
+            match submitted {
+                Ok(turn) if !waits => turns.push(turn),
+                Ok(_) => {}
+                Err(error) => gather.settle(part, Outcome::Failed(error)),
+            }
+        }
+        drop(stream);
+        gather.seal();
+        if let Some(tending) = &mut tending {
+            tending.tend(&|| gather.cell().is_done(), None);
+        }
+        Ok(AsyncResult::new(Arc::clone(gather.cell()), turns))
+    }
+
+    /// See [`Pool::imap`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn imap<T, R, F, I>(&self, function: F, items: I) -> Result<Imap<I::IntoIter, R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.stream(function, items, true)
+    }
+
+    /// See [`Pool::imap_unordered`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn imap_unordered<T, R, F, I>(
+        &self,
+        function: F,
+        items: I,
+    ) -> Result<Imap<I::IntoIter, R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.stream(function, items, false)
+    }
+
+    fn stream<T, R, F, I>(
+        &self,
+        function: F,
+        items: I,
+        is_ordered: bool,
+    ) -> Result<Imap<I::IntoIter, R>, PoolError>
+    where
+        F: Fn(T) -> Returned<R> + Copy + 'static,
+        I: IntoIterator<Item = T>,
+        T: Serialize + DeserializeOwned + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        const { assert_captures_nothing::<F>() };
+        let _known_by_its_type = function;
+        let make_task = |chunk: &[T], to: (Arc<dyn Sink>, usize), options: &TaskOptions| {
+            let job = (job::each::<One<F>, T>(), std::any::type_name::<F>());
+            Task::new(to, job, options, |message| encode_into(chunk, message))
+        };
+        let (input, options) = (items.into_iter(), self.options.clone());
+        Imap::new(&self.pool.hub, input, is_ordered, Box::new(make_task), options)
+    }
+}
+
+/// A call that submits its tasks bit by bit, until this is dropped.
+struct Stream<'a>(&'a Hub);
+
+impl<'a> Stream<'a> {
+    fn begin(hub: &'a Hub) -> Result<Stream<'a>, PoolError> {
+        hub.begin_stream()?;
+        Ok(Stream(hub))
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.0.end_stream();
+    }
+}

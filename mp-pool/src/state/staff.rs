@@ -1,0 +1,197 @@
+//! The workers of a pool: how many there are to be, which of them are on their way in or out, and when so many could
+//! not even begin that there is no point in starting more.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::claim::NUMBERS;
+
+/// After so many starts in a row that came to nothing, the pool is broken, if it has no other workers.
+const MOST_FAILURES: u32 = 3;
+/// How long it then waits with the next start if it has some.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What that grows to at most: so many times doubled.
+const MOST_DOUBLINGS: u32 = 6;
+
+/// What a worker is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has not said that it is ready.
+    Starting,
+    Ready,
+    /// It takes no more tasks.
+    Leaving,
+}
+
+#[derive(Debug)]
+pub(crate) struct Staff<W> {
+    size: usize,
+    /// Whether the first workers are started a few at a time, until one is ready.
+    is_careful: bool,
+    workers: BTreeMap<u32, (Stage, W)>,
+    next: u32,
+    any_was_ready: bool,
+    /// Starts in a row that came to nothing.
+    failures: u32,
+    /// Before then no more are started.
+    pause_until: Option<Instant>,
+}
+
+impl<W> Staff<W> {
+    /// Of `size` workers, whose start may well fail in each of them alike if `is_careful`.
+    pub(crate) fn new(size: usize, is_careful: bool) -> Staff<W> {
+        Staff {
+            size,
+            is_careful,
+            workers: BTreeMap::new(),
+            next: 0,
+            any_was_ready: false,
+            failures: 0,
+            pause_until: None,
+        }
+    }
+
+    /// How many are to be started now, when there is work for so many.
+    pub(crate) fn vacancies(&mut self, work: usize, now: Instant) -> usize {
+        let missing = self.size.min(work).saturating_sub(self.active());
+        if missing == 0 || self.pause_until.is_some_and(|pause| now < pause) {
+            return 0;
+        }
+        self.pause_until = None;
+        if self.is_careful && !self.any_was_ready {
+            let tries = (MOST_FAILURES as usize).saturating_sub(self.failures as usize);
+            return missing.min(tries.saturating_sub(self.active()));
+        }
+        missing
+    }
+
+    fn active(&self) -> usize {
+        self.workers.values().filter(|(stage, _)| *stage != Stage::Leaving).count()
+    }
+
+    /// When vacancies are to be looked at again.
+    pub(crate) fn pause(&self) -> Option<Instant> {
+        self.pause_until
+    }
+
+    /// Enters a worker that is about to be started, under a number of its own.
+    pub(crate) fn enter(&mut self, worker: W) -> u32 {
+        let number = self.next;
+        self.next = (number + 1) % NUMBERS;
+        self.workers.insert(number, (Stage::Starting, worker));
+        number
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut W> {
+        self.workers.get_mut(&number).map(|(_, worker)| worker)
+    }
+
+    pub(crate) fn is_ready(&mut self, number: u32) {
+        if let Some((stage, _)) = self.workers.get_mut(&number) {
+            *stage = Stage::Ready;
+            self.any_was_ready = true;
+            self.failures = 0;
+            self.pause_until = None;
+        }
+    }
+
+    pub(crate) fn is_leaving(&mut self, number: u32) {
+        if let Some((stage, _)) = self.workers.get_mut(&number) {
+            *stage = Stage::Leaving;
+        }
+    }
+
+    /// Takes out a worker that has ended or was not started after all; with what it was at.
+    pub(crate) fn leave(&mut self, number: u32, now: Instant) -> Option<(Stage, W)> {
+        let left = self.workers.remove(&number)?;
+        if left.0 == Stage::Starting {
+            self.failures = self.failures.saturating_add(1);
+            if let Some(beyond) = self.failures.checked_sub(MOST_FAILURES) {
+                self.pause_until = now.checked_add(PAUSE * (1 << beyond.min(MOST_DOUBLINGS)));
+            }
+        }
+        Some(left)
+    }
+
+    /// Whether nobody works and nobody will.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.failures >= MOST_FAILURES
+            && !self.workers.values().any(|(stage, _)| *stage == Stage::Ready)
+    }
+
+    /// Nobody is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// How many of them will take a message that tells to end.
+    pub(crate) fn takers(&self) -> usize {
+        self.active()
+    }
+
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.workers.keys().copied().collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &W> {
+        self.workers.values().map(|(_, worker)| worker)
+    }
+}
+
+#[cfg(all(test, not(mp_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_filled_at_once_and_then_as_workers_leave() {
+        let (mut staff, now) = (Staff::new(3, false), Instant::now());
+        assert_eq!(staff.vacancies(9, now), 3);
+        let numbers = [(); 3].map(|()| staff.enter(()));
+        assert_eq!(staff.vacancies(9, now), 0);
+        numbers.iter().for_each(|number| staff.is_ready(*number));
+        staff.is_leaving(numbers[1]);
+        assert_eq!(staff.vacancies(9, now), 1);
+        assert_eq!(staff.vacancies(2, now), 0, "there is no work for a third");
+        assert_eq!(staff.leave(numbers[1], now), Some((Stage::Leaving, ())));
+        assert_eq!(staff.vacancies(9, now), 1);
+        assert_eq!(staff.leave(numbers[1], now), None);
+    }
+
+    #[test]
+    fn careful_starts_are_three_at_most_until_one_is_ready() {
+        let (mut staff, now) = (Staff::new(8, true), Instant::now());
+        assert_eq!(staff.vacancies(9, now), 3);
+        let numbers = [(); 3].map(|()| staff.enter(()));
+        assert_eq!(staff.vacancies(9, now), 0);
+        staff.leave(numbers[0], now);
+        assert_eq!(staff.vacancies(9, now), 0);
+        staff.leave(numbers[1], now);
+        assert!(!staff.is_hopeless());
+        staff.is_ready(numbers[2]);
+        assert_eq!(staff.vacancies(9, now), 7);
+    }
+
+    #[test]
+    fn three_failures_in_a_row_are_the_end_unless_somebody_works() {
+        let (mut staff, now) = (Staff::new(2, true), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(staff.vacancies(2, now).min(1), 1);
+            assert!(!staff.is_hopeless());
+            let number = staff.enter(());
+            staff.leave(number, now);
+        }
+        assert!(staff.is_hopeless());
+
+        let mut staff = Staff::new(2, false);
+        let works = staff.enter(());
+        staff.is_ready(works);
+        for _ in 0..3 {
+            let number = staff.enter(());
+            staff.leave(number, now);
+        }
+        assert!(!staff.is_hopeless());
+        assert_eq!(staff.vacancies(2, now), 0);
+        assert_eq!(staff.pause(), Some(now + PAUSE));
+        assert_eq!(staff.vacancies(2, now + PAUSE), 1);
+    }
+}
