@@ -173,10 +173,13 @@ impl Hub {
                 return Err(PoolError::Resources { what: "thread for its reports", source });
             }
         }
-        for number in vacancies {
+        let mut vacancies = vacancies.into_iter();
+        while let Some(number) = vacancies.next() {
             if let Err(error) = hub.start_worker(number) {
-                hub.terminate();
-                hub.join_threads();
+                for number in vacancies {
+                    hub.state.lock().staff.leave(number, Instant::now());
+                }
+                hub.end_all();
                 return Err(PoolError::Start(error));
             }
         }
@@ -472,16 +475,18 @@ impl Hub {
                 return Err(error);
             }
         };
-        if matches!(state.phase, Phase::Terminated | Phase::Broken(_)) {
-            process.kill();
-        }
         let itself = self.itself.get().cloned().unwrap_or_default();
         let hook = move |_| {
             if let Some(hub) = itself.upgrade() {
                 hub.worker_ended(number);
             }
         };
+        let is_late = matches!(state.phase, Phase::Terminated | Phase::Broken(_));
         let Some(worker) = state.staff.get_mut(number) else { return Ok(()) };
+        worker.is_killed |= is_late;
+        if worker.is_killed {
+            process.kill();
+        }
         let process = Arc::clone(worker.process.insert(Arc::new(process)));
         drop(state);
         // If it has ended, the hook is called here.

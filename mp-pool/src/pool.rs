@@ -140,7 +140,7 @@ impl Pool {
 
     /// Calls `function` with each item, and gives the results in their order.
     ///
-    /// Sleeps until all are there. The items go to the workers in chunks; see [`TaskOptions::chunksize`].
+    /// Reads all items, then sleeps until all results are there. The items go to the workers in chunks; see [`TaskOptions::chunksize`].
     ///
     /// # Errors
     ///
