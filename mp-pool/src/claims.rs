@@ -1,5 +1,7 @@
 //! The claims on all tasks that are on their way, in memory that the pool and its workers share.
 
+use std::sync::atomic::AtomicU32;
+
 use mp_queues::QueueError;
 use mp_shared_memory::SparseMemory;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ impl Claims {
     }
 
     /// The word with this number, which may come from a message; `None` if there is none.
-    pub(crate) fn word(&self, slot: u32) -> Option<ClaimWord<'_>> {
+    pub(crate) fn word(&self, slot: u32) -> Option<ClaimWord<&AtomicU32>> {
         self.0.word((slot as usize).checked_mul(WORD)?).ok().map(ClaimWord)
     }
 }

@@ -268,12 +268,15 @@ impl Hub {
 
     fn has_room(&self, state: &State) -> bool {
         // Of those that were cancelled, messages may be left.
-        state.desk.has_room() && self.tasks.len() <= 2 * state.desk.slots()
+        // One in hand for each worker, and the next.
+        let few = self.plan.processes.saturating_mul(2);
+        state.desk.has_room(few) && self.tasks.len() <= 2 * state.desk.slots()
     }
 
     /// Puts a task on its way; gives it back if it cannot be.
     fn send(&self, state: &mut State, turn: Turn, task: Task) -> Option<(Task, PoolError)> {
-        let place = match state.desk.send(turn, task) {
+        let weight = task.message.len();
+        let place = match state.desk.send(turn, task, weight) {
             Ok(place) => place,
             Err(task) => {
                 state.desk.wait(turn, task);

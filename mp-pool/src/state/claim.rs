@@ -12,9 +12,8 @@
 //! A message is claimed before it is taken off its queue. Whoever finds one that it cannot claim, for it was
 //! cancelled, or claimed by a worker that was killed before it had taken it off, throws it away.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-
-use mp_sync::parts::AtomicU32;
 
 const STATE_BITS: u32 = 3;
 /// Tickets and numbers of workers are taken modulo this.
@@ -71,22 +70,51 @@ impl Claim {
     }
 }
 
+/// The atomic in shared memory, or that of a model.
+pub(crate) trait Word: Copy {
+    fn load(self) -> u32;
+    fn store(self, value: u32);
+    fn change(self, from: u32, to: u32) -> bool;
+}
+
+macro_rules! words {
+    ($($atomic:ty),*) => {
+        $(impl Word for &$atomic {
+            fn load(self) -> u32 {
+                <$atomic>::load(self, Acquire)
+            }
+
+            fn store(self, value: u32) {
+                <$atomic>::store(self, value, Release);
+            }
+
+            fn change(self, from: u32, to: u32) -> bool {
+                self.compare_exchange(from, to, AcqRel, Relaxed).is_ok()
+            }
+        })*
+    };
+}
+
+words!(AtomicU32);
+#[cfg(all(test, mp_loom))]
+words!(loom::sync::atomic::AtomicU32);
+
 /// The word of one task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClaimWord<'a>(pub(crate) &'a AtomicU32);
+pub(crate) struct ClaimWord<W>(pub(crate) W);
 
-impl ClaimWord<'_> {
+impl<W: Word> ClaimWord<W> {
     pub(crate) fn get(self) -> Claim {
-        Claim::from_word(self.0.load(Acquire))
+        Claim::from_word(self.0.load())
     }
 
     fn change(self, from: Claim, to: Claim) -> bool {
-        self.0.compare_exchange(from.to_word(), to.to_word(), AcqRel, Relaxed).is_ok()
+        self.0.change(from.to_word(), to.to_word())
     }
 
     /// The pool offers a message, before it puts it.
     pub(crate) fn offer(self, ticket: u32) {
-        self.0.store(Claim::Queued(ticket).to_word(), Release);
+        self.0.store(Claim::Queued(ticket).to_word());
     }
 
     /// The pool takes the message back; fails if it was claimed.
@@ -165,6 +193,7 @@ mod tests {
 #[cfg(all(test, mp_loom))]
 mod loom_tests {
     use loom::sync::Arc;
+    use loom::sync::atomic::AtomicU32;
     use loom::thread;
 
     use super::*;
@@ -174,17 +203,17 @@ mod loom_tests {
     fn a_task_is_run_by_one_worker_at_most_and_delivered_or_condemned_but_not_both() {
         loom::model(|| {
             let word = Arc::new(AtomicU32::new(0));
-            ClaimWord(&word).offer(3);
+            ClaimWord(&*word).offer(3);
             let workers = [1, 2].map(|me| {
                 let word = Arc::clone(&word);
                 thread::spawn(move || {
-                    let word = ClaimWord(&word);
+                    let word = ClaimWord(&*word);
                     let runs = word.claim(3, me) && word.start(me);
                     (runs, runs && word.finish(me))
                 })
             });
-            let withdrawn = ClaimWord(&word).withdraw(3);
-            let condemned = ClaimWord(&word).condemn();
+            let withdrawn = ClaimWord(&*word).withdraw(3);
+            let condemned = ClaimWord(&*word).condemn();
             let ends = workers.map(|worker| worker.join().expect("the model's thread ends"));
             let runs = ends.iter().filter(|(runs, _)| *runs).count();
             let delivered = ends.iter().filter(|(_, delivered)| *delivered).count();

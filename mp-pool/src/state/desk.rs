@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use super::claim::NUMBERS;
 
+/// So many bytes on their way are enough for any workers.
+const MOST_WEIGHT: usize = 8 << 20;
+
 /// What tells a task from all others of its pool; those that came later have higher ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Turn(u64);
@@ -34,6 +37,8 @@ pub(crate) struct Desk<T> {
     next_turn: u64,
     next_ticket: u32,
     deadlines: BTreeSet<(Instant, Place)>,
+    /// How many bytes those on their way have.
+    weight: usize,
 }
 
 /// A task on its way.
@@ -42,6 +47,7 @@ pub(crate) struct UnderWay<T> {
     pub(crate) turn: Turn,
     ticket: u32,
     deadline: Option<Instant>,
+    weight: usize,
     pub(crate) task: T,
 }
 
@@ -55,6 +61,7 @@ impl<T> Desk<T> {
             next_turn: 0,
             next_ticket: 0,
             deadlines: BTreeSet::new(),
+            weight: 0,
         }
     }
 
@@ -73,8 +80,10 @@ impl<T> Desk<T> {
         !self.waiting.is_empty()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        !self.free.is_empty()
+    /// Whether there is room for a task on its way: a slot, and not too many bytes, unless there are no more than `few`.
+    pub(crate) fn has_room(&self, few: usize) -> bool {
+        let under_way = self.under_way.len() - self.free.len();
+        !self.free.is_empty() && (self.weight < MOST_WEIGHT || under_way < few)
     }
 
     /// The task whose turn it is.
@@ -92,12 +101,14 @@ impl<T> Desk<T> {
         self.waiting.len() + self.under_way.len() - self.free.len()
     }
 
-    /// Notes that a task is on its way; gives it back if there is no room.
-    pub(crate) fn send(&mut self, turn: Turn, task: T) -> Result<Place, T> {
+    /// Notes that a task of so many bytes is on its way; gives it back if there is no slot.
+    pub(crate) fn send(&mut self, turn: Turn, task: T, weight: usize) -> Result<Place, T> {
         let Some(slot) = self.free.pop() else { return Err(task) };
         let ticket = self.next_ticket;
         self.next_ticket = (ticket + 1) % NUMBERS;
-        self.under_way[slot as usize] = Some(UnderWay { turn, ticket, deadline: None, task });
+        self.under_way[slot as usize] =
+            Some(UnderWay { turn, ticket, deadline: None, weight, task });
+        self.weight += weight;
         Ok(Place { slot, ticket })
     }
 
@@ -112,6 +123,7 @@ impl<T> Desk<T> {
         self.get_mut(place)?;
         let task = self.under_way[place.slot as usize].take()?;
         self.free.push(place.slot);
+        self.weight -= task.weight;
         if let Some(deadline) = task.deadline {
             self.deadlines.remove(&(deadline, place));
         }
@@ -185,14 +197,29 @@ mod tests {
     fn a_task_is_found_at_its_place_until_it_is_taken_and_another_is_not_taken_for_it() {
         let mut desk = Desk::new(1);
         let turns = [desk.new_turn(), desk.new_turn()];
-        let first = desk.send(turns[0], "first").unwrap();
-        assert_eq!(desk.send(turns[1], "second"), Err("second"));
+        let first = desk.send(turns[0], "first", MOST_WEIGHT).unwrap();
+        assert_eq!(desk.send(turns[1], "second", 0), Err("second"));
         assert_eq!(desk.place_of(turns[0]), Some(first));
         assert_eq!(desk.take(first).unwrap().task, "first");
         assert!(desk.take(first).is_none());
-        let second = desk.send(turns[1], "second").unwrap();
+        let second = desk.send(turns[1], "second", 0).unwrap();
         assert_eq!(first.slot, second.slot);
         assert!(desk.get_mut(first).is_none() && desk.get_mut(second).is_some());
+    }
+
+    #[test]
+    fn long_tasks_are_on_their_way_by_weight_but_never_too_few() {
+        let mut desk = Desk::new(8);
+        let places: Vec<Place> = (0..3)
+            .map(|_| {
+                assert!(desk.has_room(3));
+                let turn = desk.new_turn();
+                desk.send(turn, (), MOST_WEIGHT).unwrap()
+            })
+            .collect();
+        assert!(!desk.has_room(3));
+        places.iter().for_each(|place| assert!(desk.take(*place).is_some()));
+        assert!(desk.has_room(0));
     }
 
     #[test]
@@ -200,7 +227,7 @@ mod tests {
         let (mut desk, start) = (Desk::new(3), Instant::now());
         let places = [30, 10, 20].map(|ms| {
             let turn = desk.new_turn();
-            let place = desk.send(turn, ms).unwrap();
+            let place = desk.send(turn, ms, 0).unwrap();
             desk.set_deadline(place, start + Duration::from_millis(ms));
             desk.set_deadline(place, start);
             place
@@ -219,7 +246,7 @@ mod tests {
     proptest! {
         /// Whatever is done, every task is in one place, and the waiting ones go in the order of their turns.
         #[test]
-        fn no_task_is_lost_or_doubled(moves: Vec<(u8, usize)>) {
+        fn no_task_is_lost_or_doubled(moves in proptest::collection::vec((any::<u8>(), 0..1_usize << 20), 0..200)) {
             let mut desk = Desk::new(4);
             let (mut known, mut away) = (Vec::new(), Vec::new());
             for (kind, pick) in moves {
@@ -229,9 +256,9 @@ mod tests {
                         desk.wait(turn, turn);
                         known.push(turn);
                     }
-                    2 => while desk.has_room() {
+                    2 => while desk.has_room(1) {
                         let Some((turn, task)) = desk.next() else { break };
-                        away.push(desk.send(turn, task).unwrap());
+                        away.push(desk.send(turn, task, pick).unwrap());
                     },
                     3 if !away.is_empty() => {
                         let place = away.swap_remove(pick % away.len());
