@@ -106,7 +106,7 @@ impl PoolBuilder {
         const { assert_captures_nothing::<F>() };
         let args = Arc::new(args);
         self.initializer = Some(Box::new(move |terms, name, cpus| {
-            start_worker(function, Some(Arc::clone(&args)), terms, name, cpus)
+            start_worker(function, Some((Arc::clone(&args),)), terms, name, cpus)
         }));
         self
     }
@@ -166,7 +166,7 @@ impl PoolBuilder {
 /// Starts a worker.
 fn start_worker<F, Args>(
     initializer: F,
-    args: Option<Arc<Args>>,
+    args: Option<(Arc<Args>,)>,
     terms: Terms,
     name: String,
     cpus: Option<&[usize]>,

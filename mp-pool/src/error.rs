@@ -88,8 +88,11 @@ pub enum PoolError {
         /// The type of the function.
         function: &'static str,
     },
-    /// A callback waits for a result that only it, or a callback after it, can make known.
-    #[error("a callback cannot wait for a task that has callbacks itself, nor join its pool")]
+    /// A callback, a progress hook or the `Deserialize` of a result waits for what only the thread that it runs on can make
+    /// known.
+    #[error(
+        "a callback cannot wait for a call with callbacks or a progress hook, nor join its pool"
+    )]
     InCallback,
 }
 

@@ -407,7 +407,7 @@ impl Hub {
             if let Phase::Open = state.phase {
                 return Err(PoolError::StillOpen);
             }
-            if self.callbacks.is_this_thread() {
+            if self.callbacks.is_this_thread() || !self.may_wait() {
                 return Err(PoolError::InCallback);
             }
             if let Phase::Closing { is_joined, .. } = &mut state.phase {
@@ -439,6 +439,7 @@ impl Hub {
     pub(crate) fn end_all(&self) {
         self.terminate();
         let is_own_thread = self.callbacks.is_this_thread()
+            || !self.may_wait()
             || self
                 .thread
                 .lock()

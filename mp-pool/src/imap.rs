@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Debug};
 use std::iter::FusedIterator;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use mp_sync::parts::{after, has_passed};
@@ -22,11 +22,13 @@ use crate::task::{Outcome, Sink, Task};
 
 /// Where the results of chunks arrive.
 struct Arrivals<R> {
+    hub: Arc<Hub>,
     state: Mutex<State<R>>,
     arrived: Condvar,
     /// Whether they are given out in the order of their input.
     is_ordered: bool,
     progress: Option<ProgressHook>,
+    itself: Weak<Arrivals<R>>,
 }
 
 struct State<R> {
@@ -42,20 +44,32 @@ struct State<R> {
 impl<R: DeserializeOwned + Send + 'static> Sink for Arrivals<R> {
     fn settle(&self, part: usize, outcome: Outcome<'_>) {
         let outcome = decode::<Each<R>>(outcome);
+        match self.itself.upgrade().filter(|_| self.progress.is_some()) {
+            Some(arrivals) => self.hub.callbacks.call(move || arrivals.arrive(part, outcome)),
+            None => self.arrive(part, outcome),
+        }
+    }
+}
+
+impl<R: Send + 'static> Arrivals<R> {
+    /// Takes the outcome of a chunk; with a hook, on the thread that calls back.
+    fn arrive(&self, part: usize, outcome: Result<Each<R>, PoolError>) {
         let mut state = self.state.lock();
-        let state = &mut *state;
         let len = state.pending.remove(&part).unwrap_or(0);
         let results = match outcome {
             Ok(each) => each.into_iter().map(|item| item.map_err(PoolError::Exception)).collect(),
             Err(error) => (0..len).map(|_| Err(error.clone())).collect(),
         };
+        state.done += len;
+        if let Some(hook) = &self.progress {
+            let progress = Progress { done: state.done, total: state.total };
+            drop(state);
+            report(hook, progress);
+            state = self.state.lock();
+        }
         let key = if self.is_ordered { part } else { state.arrivals };
         state.arrivals += 1;
         state.arrived.insert(key, results);
-        state.done += len;
-        if let Some(hook) = &self.progress {
-            report(hook, Progress { done: state.done, total: state.total });
-        }
         self.arrived.notify_all();
     }
 }
@@ -118,6 +132,9 @@ where
                 return Err(PoolError::Invalid { what });
             }
         }
+        if options.progress.is_some() && hub.callbacks.is_this_thread() {
+            return Err(PoolError::InCallback);
+        }
         hub.begin_stream()?;
         let total = exact_len(&input);
         let (pending, arrived) = (BTreeMap::new(), BTreeMap::new());
@@ -125,7 +142,14 @@ where
         let (arrived, progress) = (Condvar::new(), options.progress.clone());
         Ok(Imap {
             hub: Arc::clone(hub),
-            arrivals: Arc::new(Arrivals { state, arrived, is_ordered, progress }),
+            arrivals: Arc::new_cyclic(|itself| Arrivals {
+                hub: Arc::clone(hub),
+                state,
+                arrived,
+                is_ordered,
+                progress,
+                itself: Weak::clone(itself),
+            }),
             make_task,
             options,
             chunksize,
@@ -191,13 +215,14 @@ where
             if chunk.is_empty() {
                 return;
             }
-            self.ahead += chunk.len();
             let part = self.next_chunk;
+            let sink: Arc<dyn Sink> = Arc::clone(&self.arrivals) as Arc<dyn Sink>;
+            // If the encoding panics, its items are gone, and nothing was noted of them.
+            let task = (self.make_task)(&chunk, (sink, part), &self.options);
+            self.ahead += chunk.len();
             self.next_chunk += 1;
             self.arrivals.state.lock().pending.insert(part, chunk.len());
-            let sink: Arc<dyn Sink> = Arc::clone(&self.arrivals) as Arc<dyn Sink>;
-            let submitted = (self.make_task)(&chunk, (sink, part), &self.options)
-                .and_then(|task| self.hub.submit(task, Submitter::Stream));
+            let submitted = task.and_then(|task| self.hub.submit(task, Submitter::Stream));
             if let Err(error) = submitted {
                 self.arrivals.settle(part, Outcome::Failed(error));
             }

@@ -1,7 +1,7 @@
 //! A map: items in chunks, each of them a task, and their results in one list.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 use serde::de::DeserializeOwned;
@@ -14,11 +14,13 @@ use crate::task::{Outcome, Sink};
 
 /// Where the results of the chunks arrive.
 pub(crate) struct Gather<R> {
+    hub: Arc<Hub>,
     cell: Arc<Cell<Vec<R>>>,
     state: Mutex<State<R>>,
     /// Wakes the one who submits chunks when there are fewer on their way.
     fewer: Condvar,
     progress: Option<ProgressHook>,
+    itself: Weak<Gather<R>>,
 }
 
 struct State<R> {
@@ -48,8 +50,15 @@ impl<R: DeserializeOwned + Send + 'static> Gather<R> {
     ) -> Arc<Gather<R>> {
         let (chunks, error) = (Vec::new(), None);
         let state = State { chunks, pending: 0, few: 0, is_sealed: false, error, done: 0, total };
-        let (cell, state) = (Cell::new(hub), Mutex::new(state));
-        Arc::new(Gather { cell, state, fewer: Condvar::new(), progress })
+        let (cell, state) = (Cell::after_callbacks(hub, progress.is_some()), Mutex::new(state));
+        Arc::new_cyclic(|itself| Gather {
+            hub: Arc::clone(hub),
+            cell,
+            state,
+            fewer: Condvar::new(),
+            progress,
+            itself: Weak::clone(itself),
+        })
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell<Vec<R>>> {
@@ -107,22 +116,36 @@ impl<R> State<R> {
 impl<R: DeserializeOwned + Send + 'static> Sink for Gather<R> {
     fn settle(&self, part: usize, outcome: Outcome<'_>) {
         let outcome = decode::<Vec<R>>(outcome);
+        match self.itself.upgrade().filter(|_| self.progress.is_some()) {
+            Some(gather) => self.hub.callbacks.call(move || gather.arrive(part, outcome)),
+            None => self.arrive(part, outcome),
+        }
+    }
+}
+
+impl<R: Send + 'static> Gather<R> {
+    /// Takes the outcome of a chunk; with a hook, on the thread that calls back.
+    fn arrive(&self, part: usize, outcome: Result<Vec<R>, PoolError>) {
         let mut state = self.state.lock();
-        let state = &mut *state;
-        state.pending -= 1;
         state.done += state.chunks[part].len;
         match outcome {
             Ok(results) => state.chunks[part].results = results,
             Err(error) => drop(state.error.get_or_insert(error)),
         }
         if let Some(hook) = &self.progress {
-            report(hook, Progress { done: state.done, total: Some(state.total) });
+            let progress = Progress { done: state.done, total: Some(state.total) };
+            drop(state);
+            report(hook, progress);
+            state = self.state.lock();
         }
+        state.pending -= 1;
         if state.pending == state.few {
             self.fewer.notify_all();
         }
         if state.is_sealed && state.pending == 0 {
-            self.cell.finish(state.take());
+            let value = state.take();
+            drop(state);
+            self.cell.finish(value);
         }
     }
 }

@@ -102,6 +102,8 @@ pub(crate) enum News {
     Started,
     /// A task was run; its outcome follows.
     Done,
+    /// It has thrown a message away that it could not claim.
+    Skipped,
     /// It has run as many tasks as it may, and ends.
     Leaving,
     /// It can take no tasks; text follows.
@@ -132,8 +134,15 @@ impl ReportHead {
 
     /// The head of a message; `None` if it is none.
     pub(crate) fn read(message: &[u8]) -> Option<(ReportHead, &[u8])> {
-        const ALL: [News; 6] =
-            [News::Ready, News::Unready, News::Started, News::Done, News::Leaving, News::Broken];
+        const ALL: [News; 7] = [
+            News::Ready,
+            News::Unready,
+            News::Started,
+            News::Done,
+            News::Skipped,
+            News::Leaving,
+            News::Broken,
+        ];
         let (head, body) = message.split_first_chunk::<{ ReportHead::LEN }>()?;
         let word = |at| u32::from_le_bytes(part(head, at));
         let news = *ALL.get(word(0) as usize)?;

@@ -95,8 +95,8 @@ impl TaskOptions {
         self
     }
 
-    /// Called when items of a map, or of an `imap`, have a result: with how many have. It is called by the thread that takes
-    /// results, one call after the other, and has to be quick. [`progress_bar`](crate::progress_bar) makes one that
+    /// Called when a chunk of a map, or of an `imap`, has a result or an error: with how many items have. It is called by
+    /// the thread of the pool that calls back, one call after the other, and before the results are given out. [`progress_bar`](crate::progress_bar) makes one that
     /// draws a bar on terminals.
     pub fn progress(mut self, hook: impl Fn(Progress) + Send + Sync + 'static) -> TaskOptions {
         self.progress = Some(Arc::new(hook));

@@ -454,6 +454,10 @@ impl Calls<'_> {
         if self.options.chunksize == Some(0) {
             return Err(PoolError::Invalid { what: "the size of a chunk" });
         }
+        let is_reported_here = self.options.progress.is_some() && hub.callbacks.is_this_thread();
+        if waits && (is_reported_here || !hub.may_wait()) {
+            return Err(PoolError::InCallback);
+        }
         hub.check_open()?;
         let items: Vec<T> = items.into_iter().collect();
         let default = || items.len().div_ceil(CHUNKS.saturating_mul(hub.processes())).max(1);

@@ -22,6 +22,8 @@ pub(crate) struct Cell<R> {
     hub: Arc<Hub>,
     completion: Completion,
     state: Mutex<CellState<R>>,
+    /// Whether the result comes by the thread that calls back.
+    comes_by_callback: bool,
     itself: Weak<Cell<R>>,
 }
 
@@ -37,10 +39,16 @@ type Callback<R> = Box<dyn FnOnce(&Result<R, PoolError>) + Send>;
 
 impl<R: Send + 'static> Cell<R> {
     pub(crate) fn new(hub: &Arc<Hub>) -> Arc<Cell<R>> {
+        Cell::after_callbacks(hub, false)
+    }
+
+    /// Where a result arrives, by the thread that calls back if `comes_by_callback`.
+    pub(crate) fn after_callbacks(hub: &Arc<Hub>, comes_by_callback: bool) -> Arc<Cell<R>> {
         Arc::new_cyclic(|itself| Cell {
             hub: Arc::clone(hub),
             completion: Completion::new(),
             state: Mutex::new(CellState { value: None, callbacks: Vec::new(), is_calling: false }),
+            comes_by_callback,
             itself: Weak::clone(itself),
         })
     }
@@ -259,9 +267,12 @@ impl<R: Send + 'static> AsyncResult<R> {
     }
 
     fn await_end(&self, timeout: Option<Duration>) -> Result<(), PoolError> {
+        if !self.cell.hub.may_wait() && !self.cell.is_done() {
+            return Err(PoolError::InCallback);
+        }
         if self.cell.hub.callbacks.is_this_thread() && !self.cell.is_done() {
             let state = self.cell.state.lock();
-            if state.is_calling || !state.callbacks.is_empty() {
+            if self.cell.comes_by_callback || state.is_calling || !state.callbacks.is_empty() {
                 return Err(PoolError::InCallback);
             }
         }
@@ -303,6 +314,9 @@ impl<R: Send + 'static> Debug for AsyncResult<R> {
 
 /// Waits for the result of a call on the thread that has made it, which tends to the pool meanwhile.
 pub(crate) fn result_here<R: Send + 'static>(cell: &Cell<R>) -> Result<R, PoolError> {
+    if !cell.hub.may_wait() && !cell.is_done() {
+        return Err(PoolError::InCallback);
+    }
     let sleep = || {
         let _end = cell.completion.wait(None);
     };

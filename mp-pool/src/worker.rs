@@ -28,15 +28,16 @@ pub(crate) struct Terms {
     pub(crate) memory_limit: Option<u64>,
 }
 
-/// The target of a worker whose initializer is `F`.
-pub(crate) fn work<F, Args>(terms: Terms, args: Option<Arc<Args>>) -> Result<()>
+/// The target of a worker whose initializer is `F`, with its arguments if it has one. (They are in a tuple of their own, for
+/// `Some(())` would arrive as `None`.)
+pub(crate) fn work<F, Args>(terms: Terms, args: Option<(Arc<Args>,)>) -> Result<()>
 where
     F: Target<Args>,
 {
     let initialize = || {
         terms.limit_memory()?;
         // Nobody else has it: it was decoded for this call.
-        if let Some(args) = args.and_then(Arc::into_inner) {
+        if let Some(args) = args.and_then(|(args,)| Arc::into_inner(args)) {
             captureless::<F>().call(args)?;
         }
         Ok(())
@@ -92,8 +93,11 @@ impl Terms {
                     .map(|(head, _)| head)
                     .filter(|head| head.is_stop() || self.claim(*head));
             })?;
-            // Else it was cancelled, or its worker is dead.
-            let Some(task) = claimed else { continue };
+            // Else it was cancelled, or its worker is dead; the pool may wait for room.
+            let Some(task) = claimed else {
+                self.tell(News::Skipped, None)?;
+                continue;
+            };
             if task.is_stop() {
                 return Ok(());
             }

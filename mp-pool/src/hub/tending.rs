@@ -1,6 +1,7 @@
 //! Tending to a pool: taking reports, burying workers that have died, ending tasks at their time limits, sending the next
 //! ones, starting workers.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -56,6 +57,7 @@ impl Settled {
         for warning in self.warnings.drain(..) {
             log::warn!("{}: {warning}", hub.plan.name);
         }
+        let _telling = Telling::begin(hub);
         for (sink, part, fate) in self.fates.drain(..) {
             let name = |worker| move || hub.worker_name(worker);
             let outcome = match &fate {
@@ -75,6 +77,26 @@ impl Settled {
             self.told += 1;
         }
         self.bytes.clear();
+    }
+}
+
+thread_local! {
+    /// The address of the pool whose sinks this thread tells; zero for none.
+    static TELLING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// This thread tells sinks, and what runs there must not wait for itself.
+struct Telling(usize);
+
+impl Telling {
+    fn begin(hub: &Hub) -> Telling {
+        Telling(TELLING.replace(std::ptr::from_ref(hub).addr()))
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TELLING.set(self.0);
     }
 }
 
@@ -209,6 +231,12 @@ impl Hub {
         }
     }
 
+    /// Whether this thread may wait for what others do for the pool: not where it is the one that does it, in a callback or in
+    /// the `Deserialize` of a result.
+    pub(crate) fn may_wait(&self) -> bool {
+        TELLING.get() != std::ptr::from_ref(self).addr()
+    }
+
     /// The right to tend, if nobody does.
     pub(crate) fn try_tend(&self) -> Option<Tending<'_>> {
         let mut state = self.state.lock();
@@ -292,6 +320,7 @@ impl Hub {
         let body = &settled.buffer[ReportHead::LEN..];
         match head.news {
             News::Ready => state.staff.is_ready(head.worker),
+            News::Skipped => {}
             News::Leaving => state.staff.is_leaving(head.worker),
             News::Unready => {
                 let raised = decode_from(body, &Attachments::default()).ok();
