@@ -269,6 +269,7 @@ impl Hub {
 
     fn needs_tending(&self, state: &State) -> bool {
         state.unsettled > 0
+            || (matches!(state.phase, Phase::Open) && state.staff.awaits_the_first())
             || self.has_news.load(SeqCst)
             || !state.dead.is_empty()
             || state.staff.pause().is_some_and(|pause| pause <= Instant::now())

@@ -65,6 +65,14 @@ impl<W> Staff<W> {
         missing
     }
 
+    /// Whether workers are to be started as soon as one says that it is ready.
+    pub(crate) fn awaits_the_first(&self) -> bool {
+        self.is_careful
+            && !self.any_was_ready
+            && !self.workers.is_empty()
+            && self.active() < self.size
+    }
+
     fn active(&self) -> usize {
         self.workers.values().filter(|(stage, _)| *stage != Stage::Leaving).count()
     }
@@ -166,8 +174,9 @@ mod tests {
         staff.leave(numbers[0], now);
         assert_eq!(staff.vacancies(9, now), 0);
         staff.leave(numbers[1], now);
-        assert!(!staff.is_hopeless());
+        assert!(!staff.is_hopeless() && staff.awaits_the_first());
         staff.is_ready(numbers[2]);
+        assert!(!staff.awaits_the_first());
         assert_eq!(staff.vacancies(9, now), 7);
     }
 
