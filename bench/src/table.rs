@@ -37,7 +37,7 @@ pub(crate) fn print_head() {
 pub(crate) fn print_legend() {
     println!();
     println!(
-        "ours, other: medians of pairs measured alternately in this run; in start/ a side of a pair"
+        "ours, other: medians of pairs measured alternately in this run; of starts a side of a pair"
     );
     println!("is the median of a turn of some starts, after one that does not count");
     println!("ratio, spread: median and interquartile range of the ratios of the pairs");

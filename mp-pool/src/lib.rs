@@ -3,6 +3,7 @@
 
 mod builder;
 mod callbacks;
+mod calls;
 mod claims;
 mod current_task;
 mod error;
@@ -22,11 +23,12 @@ mod task;
 mod worker;
 
 pub use builder::PoolBuilder;
+pub use calls::Calls;
 pub use current_task::{CurrentTask, current_task};
 pub use error::PoolError;
 pub use imap::Imap;
 pub use options::{Progress, TaskOptions};
-pub use pool::{Calls, Pool};
+pub use pool::Pool;
 #[cfg(feature = "progress-bar")]
 pub use progress_bar::progress_bar;
 pub use result::AsyncResult;
