@@ -51,5 +51,6 @@ pub mod __private {
     pub use crate::state::completion::{Completion, End};
     pub use crate::sys::constructors::{Constructor, ConstructorArguments};
     pub use crate::sys::image::{Job, job_at, offset_of_job};
+    pub use crate::sys::signal::name as signal_name;
     pub use crate::sys::zero_sized::{assert_captures_nothing, value as captureless};
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use mp_context::__private::signal_name;
 use mp_context::ProcessError;
 use mp_queues::QueueError;
 use mp_reduction::{DecodeError, EncodeError};
@@ -125,7 +126,7 @@ impl std::fmt::Display for Died {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the worker (pid {}) ", self.pid)?;
         match self.exitcode {
-            Some(code) if code < 0 => write!(f, "was ended by signal {}", -code)?,
+            Some(code) if code < 0 => write!(f, "was ended by {}", signal_name(-code))?,
             Some(code) => write!(f, "exited with code {code}")?,
             None => f.write_str("ended")?,
         }

@@ -38,8 +38,17 @@ const RAISING: [&str; 19] = [
 ];
 
 /// Names that make a frame at the oldest end machinery of calling.
-const CALLING: [&str; 5] =
-    ["core::ops::function::", "alloc::boxed::", "mp_context::", "std::panicking::", "std::panic::"];
+const CALLING: [&str; 9] = [
+    "core::ops::function::",
+    "core::iter::",
+    "core::result::",
+    "alloc::boxed::",
+    "alloc::vec::",
+    "mp_context::",
+    "mp_pool::",
+    "std::panicking::",
+    "std::panic::",
+];
 
 /// Addresses of the frames of a call stack, newest first.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +166,19 @@ mod tests {
             ][..3]
                 .to_vec()
         );
+    }
+
+    #[test]
+    fn what_calls_the_tasks_of_a_pool_is_machinery() {
+        let stack = [
+            "app::work",
+            "<mp_pool::job::One<F> as mp_pool::job::Takes<T>>::call",
+            "core::iter::adapters::map::map_fold",
+            "<alloc::vec::Vec<T> as core::iter::traits::collect::FromIterator<T>>::from_iter",
+            "mp_pool::job::chunk::{{closure}}::{{closure}}",
+            "mp_pool::job::__mp_begin_short_backtrace",
+        ];
+        assert_eq!(names(&trim(stack.into_iter().map(frame).collect())), ["app::work"]);
     }
 
     #[test]

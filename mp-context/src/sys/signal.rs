@@ -8,7 +8,7 @@
 macro_rules! names {
     ($($name:ident),* $(,)?) => {
         /// The name of a signal, as `SIGKILL`.
-        pub(crate) fn name(signal: i32) -> String {
+        pub fn name(signal: i32) -> String {
             match signal {
                 $(libc::$name => stringify!($name).to_owned(),)*
                 other => format!("signal {other}"),
