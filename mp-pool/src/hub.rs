@@ -222,6 +222,12 @@ impl Hub {
         self.state.lock().check_open()
     }
 
+    /// Whether it takes tasks of no stream any more.
+    pub(crate) fn takes_no_more(&self) -> bool {
+        let state = self.state.lock();
+        !matches!(state.phase, Phase::Open | Phase::Closing { stops_sent: false, .. })
+    }
+
     /// Begins a call that submits tasks bit by bit.
     pub(crate) fn begin_stream(&self) -> Result<(), PoolError> {
         let mut state = self.state.lock();

@@ -86,7 +86,8 @@ pub(crate) type MakeTask<T> =
 /// one takes no more memory than that. `next` sleeps until there is a result.
 ///
 /// A panic of the input comes out of `next` after the results of the items before it. Dropping the iterator leaves the
-/// tasks that were submitted to themselves.
+/// tasks that were submitted to themselves. When the pool takes no more tasks, what was read last has the error that says so, and
+/// the iterator ends.
 ///
 /// # When a process dies
 ///
@@ -224,9 +225,18 @@ where
             self.arrivals.state.lock().pending.insert(part, chunk.len());
             let submitted = task.and_then(|task| self.hub.submit(task, Submitter::Stream));
             if let Err(error) = submitted {
+                if self.hub.takes_no_more() {
+                    // Nor would it take any of the others.
+                    self.end_input();
+                }
                 self.arrivals.settle(part, Outcome::Failed(error));
             }
         }
+    }
+
+    fn end_input(&mut self) {
+        self.input = None;
+        self.hub.end_stream();
     }
 
     /// The next items of the input, none at its end.
@@ -238,8 +248,7 @@ where
                 Ok(Some(item)) => chunk.push(item),
                 end => {
                     self.panicked = end.err();
-                    self.input = None;
-                    self.hub.end_stream();
+                    self.end_input();
                 }
             }
         }

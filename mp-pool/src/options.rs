@@ -88,7 +88,8 @@ impl TaskOptions {
         self
     }
 
-    /// How many items `imap` and `imap_unordered` take from their input before the first of them has been given out.
+    /// How many items `imap` and `imap_unordered` take from their input before the first of them has been given out, in whole
+    /// chunks.
     /// Default: 16 chunks for each worker.
     pub fn look_ahead(mut self, items: usize) -> TaskOptions {
         self.look_ahead = Some(items);

@@ -32,6 +32,12 @@ use crate::result::AsyncResult;
 ///
 /// # Differences from Python
 ///
+/// A pool cannot be sent to another process, which is an error of the compiler:
+///
+/// ```compile_fail,E0277
+/// mp::Process::start(|_pool: mp::Pool| Ok(()), (mp::Pool::new(1).unwrap(),));
+/// ```
+///
 /// Workers may start processes and have pools of their own: they end with the worker. A worker leads a process group; Ctrl-C in a
 /// terminal does not reach it. `terminate` kills at once, without a signal that a task could handle.
 ///
@@ -212,7 +218,7 @@ impl Pool {
     /// Calls `function` with each item, and gives the results one by one in the order of the items, each when it is there.
     ///
     /// The input may be endless; see [`Imap`]. After [`close`](Pool::close) it goes on; after [`join`](Pool::join) or
-    /// [`terminate`](Pool::terminate) what has not been read ahead fails with [`PoolError::Closed`].
+    /// [`terminate`](Pool::terminate) what has not been read ahead fails with [`PoolError::Closed`], and the iterator ends.
     ///
     /// # Errors
     ///

@@ -114,8 +114,10 @@ pub(crate) fn decode<R: DeserializeOwned>(outcome: Outcome<'_>) -> Result<R, Poo
     let attachments = ran.attachments?;
     let decoded =
         catch_unwind(AssertUnwindSafe(|| job::result(ran.bytes, &attachments, ran.worker)));
-    decoded.unwrap_or_else(|_panic| {
-        let what = "gave a result whose Deserialize panics".to_owned();
+    decoded.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+        let what = format!("gave a result whose Deserialize panicked here: {text}");
         Err(PoolError::Transfer { worker: (ran.worker)(), what })
     })
 }

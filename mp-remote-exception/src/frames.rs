@@ -38,14 +38,15 @@ const RAISING: [&str; 19] = [
 ];
 
 /// Names that make a frame at the oldest end machinery of calling.
-const CALLING: [&str; 9] = [
+const CALLING: [&str; 10] = [
     "core::ops::function::",
     "core::iter::",
     "core::result::",
     "alloc::boxed::",
     "alloc::vec::",
     "mp_context::",
-    "mp_pool::",
+    "mp_pool::job::",
+    "mp_pool::runner::worker::",
     "std::panicking::",
     "std::panic::",
 ];
