@@ -16,22 +16,21 @@ use crate::imap::Imap;
 use crate::job::{self, All, One, Takes};
 use crate::map::Gather;
 use crate::options::TaskOptions;
-use crate::pool::Pool;
 use crate::result::{AsyncResult, Cell, result_here};
 use crate::state::desk::Turn;
 use crate::task::{Outcome, Sink, Task};
 
-/// The calls of a [`Pool`] with [`TaskOptions`]: as those of the pool itself.
+/// The calls of a [`Pool`](crate::Pool) with [`TaskOptions`]: as those of the pool itself.
 #[derive(Debug)]
 #[must_use = "options do nothing until a function is called with them"]
 pub struct Calls<'a> {
-    pool: &'a Pool,
+    hub: &'a Arc<Hub>,
     options: TaskOptions,
 }
 
 impl<'a> Calls<'a> {
-    pub(crate) fn new(pool: &'a Pool, options: TaskOptions) -> Calls<'a> {
-        Calls { pool, options }
+    pub(crate) fn new(hub: &'a Arc<Hub>, options: TaskOptions) -> Calls<'a> {
+        Calls { hub, options }
     }
 }
 
@@ -41,7 +40,7 @@ const CHUNKS: usize = 4;
 const MAP_AHEAD: usize = 256;
 
 impl Calls<'_> {
-    /// See [`Pool::apply`].
+    /// See [`Pool::apply`](crate::Pool::apply).
     ///
     /// # Errors
     ///
@@ -57,7 +56,7 @@ impl Calls<'_> {
         result_here(&cell)
     }
 
-    /// See [`Pool::apply_async`].
+    /// See [`Pool::apply_async`](crate::Pool::apply_async).
     ///
     /// # Errors
     ///
@@ -90,7 +89,7 @@ impl Calls<'_> {
     {
         const { assert_captures_nothing::<F>() };
         let _known_by_its_type = function;
-        let hub = self.pool.hub();
+        let hub = self.hub;
         let cell = Cell::new(hub);
         let sink: Arc<dyn Sink> = Arc::clone(&cell) as Arc<dyn Sink>;
         let job = (job::single::<All<F>, Args>(), type_name::<F>());
@@ -106,7 +105,7 @@ impl Calls<'_> {
         Ok((cell, turn))
     }
 
-    /// See [`Pool::map`].
+    /// See [`Pool::map`](crate::Pool::map).
     ///
     /// # Errors
     ///
@@ -123,7 +122,7 @@ impl Calls<'_> {
         self.spread::<One<F>, T, I>(items, true)?.into_result()
     }
 
-    /// See [`Pool::map_async`].
+    /// See [`Pool::map_async`](crate::Pool::map_async).
     ///
     /// # Errors
     ///
@@ -144,7 +143,7 @@ impl Calls<'_> {
         self.spread::<One<F>, T, I>(items, false)
     }
 
-    /// See [`Pool::starmap`].
+    /// See [`Pool::starmap`](crate::Pool::starmap).
     ///
     /// # Errors
     ///
@@ -161,7 +160,7 @@ impl Calls<'_> {
         self.spread::<All<F>, Args, I>(items, true)?.into_result()
     }
 
-    /// See [`Pool::starmap_async`].
+    /// See [`Pool::starmap_async`](crate::Pool::starmap_async).
     ///
     /// # Errors
     ///
@@ -195,7 +194,7 @@ impl Calls<'_> {
         T: Serialize + DeserializeOwned + 'static,
         C::Output: Serialize + DeserializeOwned + Send + 'static,
     {
-        let hub = self.pool.hub();
+        let hub = self.hub;
         if self.options.chunksize == Some(0) {
             return Err(PoolError::Invalid { what: "the size of a chunk" });
         }
@@ -221,7 +220,7 @@ impl Calls<'_> {
         T: Serialize + DeserializeOwned + 'static,
         C::Output: Serialize + DeserializeOwned + Send + 'static,
     {
-        let hub = self.pool.hub();
+        let hub = self.hub;
         let gather = Gather::<C::Output>::new(hub, items.len(), self.options.progress.clone());
         let job = (job::chunk::<C, T>(), type_name::<C>());
         let ahead = MAP_AHEAD.saturating_mul(hub.processes());
@@ -255,7 +254,7 @@ impl Calls<'_> {
         Ok(AsyncResult::new(Arc::clone(gather.cell()), turns))
     }
 
-    /// See [`Pool::imap`].
+    /// See [`Pool::imap`](crate::Pool::imap).
     ///
     /// # Errors
     ///
@@ -270,7 +269,7 @@ impl Calls<'_> {
         self.stream(function, items, true)
     }
 
-    /// See [`Pool::imap_unordered`].
+    /// See [`Pool::imap_unordered`](crate::Pool::imap_unordered).
     ///
     /// # Errors
     ///
@@ -308,7 +307,7 @@ impl Calls<'_> {
             Task::new(to, job, options, |message| encode_into(chunk, message))
         };
         let (input, options) = (items.into_iter(), self.options.clone());
-        Imap::new(self.pool.hub(), input, is_ordered, Box::new(make_task), options)
+        Imap::new(self.hub, input, is_ordered, Box::new(make_task), options)
     }
 }
 

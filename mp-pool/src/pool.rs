@@ -83,10 +83,6 @@ impl Pool {
         Pool { hub }
     }
 
-    pub(crate) fn hub(&self) -> &Arc<Hub> {
-        &self.hub
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         self.hub.name()
@@ -104,7 +100,7 @@ impl Pool {
 
     /// The calls of this pool with options for their tasks.
     pub fn with_options(&self, options: TaskOptions) -> Calls<'_> {
-        Calls::new(self, options)
+        Calls::new(&self.hub, options)
     }
 
     fn plain(&self) -> Calls<'_> {
