@@ -95,7 +95,7 @@ impl PoolBuilder {
 
     /// What each worker calls before its first task.
     ///
-    /// When it fails or panics in a worker, another worker is started; when it has failed in three in a row and no worker is
+    /// When it fails, panics or ends its worker, another worker is started; when it has failed in three in a row and no worker is
     /// ready, the pool is broken: all calls give [`PoolError::Initializer`]. Therefore not more than three workers are
     /// started before one of them is ready.
     pub fn initializer<F, Args>(mut self, function: F, args: Args) -> Self
@@ -142,6 +142,9 @@ impl PoolBuilder {
         }
         if self.max_tasks == Some(0) {
             return Err(PoolError::Invalid { what: "the number of tasks of a worker" });
+        }
+        if self.cpus.as_ref().is_some_and(Vec::is_empty) {
+            return Err(PoolError::Invalid { what: "the number of processors" });
         }
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let name = self

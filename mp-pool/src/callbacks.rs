@@ -1,12 +1,23 @@
 //! The thread on which a pool calls back: so a callback may take its time, and wait for other tasks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{JoinHandle, ThreadId};
 
 use parking_lot::Mutex;
 
+use crate::task::discard;
+
 type Callback = Box<dyn FnOnce() + Send>;
+
+/// Calls one; what is dropped by that may panic.
+fn run(callback: Callback) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(callback)) {
+        log::error!("a pool calls back, and something in that panics");
+        discard(panic);
+    }
+}
 
 /// A thread that is started when it is first needed.
 #[derive(Debug)]
@@ -33,7 +44,7 @@ impl Callbacks {
         let mut thread = self.thread.lock();
         if thread.is_none() {
             let (sender, callbacks) = mpsc::channel::<Callback>();
-            let serve = move || callbacks.into_iter().for_each(|callback| callback());
+            let serve = move || callbacks.into_iter().for_each(run);
             if let Ok(handle) = std::thread::Builder::new().name(self.name.clone()).spawn(serve) {
                 let _first = self.id.set(handle.thread().id());
                 *thread = Some((sender, handle));
@@ -47,7 +58,7 @@ impl Callbacks {
             None => callback,
         };
         drop(thread);
-        unsent();
+        run(unsent);
     }
 
     /// Waits until all are called and the thread is gone, unless this is the thread.

@@ -225,32 +225,32 @@ impl Calls<'_> {
         let job = (job::chunk::<C, T>(), type_name::<C>());
         let ahead = MAP_AHEAD.saturating_mul(hub.processes());
         let mut turns = Vec::new();
-        let stream = Stream::begin(hub)?;
-        let mut tending = if waits { hub.try_tend() } else { None };
+        let (submitter, stream) = if waits {
+            (Submitter::Bulk, Stream::bulk(hub)?)
+        } else {
+            (Submitter::Stream, Stream::begin(hub)?)
+        };
         for chunk in items.chunks(chunksize) {
             if waits && gather.pending() >= ahead {
                 // Down to so few that it does not come back for every one.
                 let few = ahead / 2;
-                match &mut tending {
-                    Some(tending) => tending.tend(&|| gather.pending() <= few, None),
-                    None => gather.await_few(few),
-                }
+                hub.wait_until(&|| gather.pending() <= few, || gather.await_few(few));
             }
             let part = gather.enter(chunk.len());
             let sink: Arc<dyn Sink> = Arc::clone(&gather) as Arc<dyn Sink>;
             let task = Task::new((sink, part), job, &self.options, |to| encode_into(chunk, to));
-            let submitted = task.and_then(|task| hub.submit(task, Submitter::Stream));
+            let submitted = task.and_then(|task| hub.submit(task, submitter));
             match submitted {
                 Ok(turn) if !waits => turns.push(turn),
                 Ok(_) => {}
                 Err(error) => gather.settle(part, Outcome::Failed(error)),
             }
         }
-        drop(stream);
         gather.seal();
-        if let Some(tending) = &mut tending {
-            tending.tend(&|| gather.cell().is_done(), None);
+        if waits {
+            gather.cell().wait_here();
         }
+        drop(stream);
         Ok(AsyncResult::new(Arc::clone(gather.cell()), turns))
     }
 
@@ -312,17 +312,30 @@ impl Calls<'_> {
 }
 
 /// A call that submits its tasks bit by bit, until this is dropped.
-struct Stream<'a>(&'a Hub);
+struct Stream<'a> {
+    hub: &'a Hub,
+    is_bulk: bool,
+}
 
 impl<'a> Stream<'a> {
     fn begin(hub: &'a Hub) -> Result<Stream<'a>, PoolError> {
         hub.begin_stream()?;
-        Ok(Stream(hub))
+        Ok(Stream { hub, is_bulk: false })
+    }
+
+    /// One that tends when it waits.
+    fn bulk(hub: &'a Hub) -> Result<Stream<'a>, PoolError> {
+        hub.begin_bulk()?;
+        Ok(Stream { hub, is_bulk: true })
     }
 }
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        self.0.end_stream();
+        if self.is_bulk {
+            self.hub.end_bulk();
+        } else {
+            self.hub.end_stream();
+        }
     }
 }

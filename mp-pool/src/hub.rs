@@ -28,7 +28,7 @@ use crate::claims::Claims;
 use crate::error::PoolError;
 use crate::state::desk::{Desk, Place, Turn};
 use crate::state::staff::Staff;
-use crate::task::{Outcome, Task};
+use crate::task::{self, Outcome, Task};
 use crate::worker::Terms;
 
 /// Who submits a task.
@@ -40,6 +40,8 @@ pub(crate) enum Submitter {
     Tender,
     /// A [stream](Hub::begin_stream).
     Stream,
+    /// A stream that [tends](Hub::begin_bulk) now and then.
+    Bulk,
 }
 
 /// How a pool is made.
@@ -93,6 +95,10 @@ struct State {
     unsettled: usize,
     /// Calls that go on to submit tasks, also when the pool is closed meanwhile.
     streams: usize,
+    /// Those of them that tend now and then.
+    bulks: usize,
+    /// How often somebody has begun to tend.
+    tended: u64,
     is_tended: bool,
     is_over: bool,
 }
@@ -114,6 +120,8 @@ pub(crate) struct Hub {
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) callbacks: Callbacks,
     itself: OnceLock<Weak<Hub>>,
+    /// Whose workers they are.
+    process: u32,
 }
 
 impl Debug for Hub {
@@ -137,6 +145,8 @@ impl Hub {
             dead: HashSet::new(),
             unsettled: 0,
             streams: 0,
+            bulks: 0,
+            tended: 0,
             is_tended: false,
             is_over: false,
         };
@@ -153,6 +163,7 @@ impl Hub {
             has_news: AtomicBool::new(false),
             thread: Mutex::new(None),
             itself: OnceLock::new(),
+            process: std::process::id(),
         });
         let _first = hub.itself.set(Arc::downgrade(&hub));
         let vacancies = {
@@ -177,7 +188,7 @@ impl Hub {
         while let Some(number) = vacancies.next() {
             if let Err(error) = hub.start_worker(number) {
                 for number in vacancies {
-                    hub.state.lock().staff.leave(number, Instant::now());
+                    hub.state.lock().staff.leave(number, true, Instant::now());
                 }
                 hub.end_all();
                 return Err(PoolError::Start(error));
@@ -236,6 +247,20 @@ impl Hub {
         Ok(())
     }
 
+    /// Begins a call that submits many tasks and tends when it has to wait. In between, the thread of the pool looks
+    /// whether it still does.
+    pub(crate) fn begin_bulk(&self) -> Result<(), PoolError> {
+        self.begin_stream()?;
+        self.state.lock().bulks += 1;
+        self.untended.notify_one();
+        Ok(())
+    }
+
+    pub(crate) fn end_bulk(&self) {
+        self.state.lock().bulks -= 1;
+        self.end_stream();
+    }
+
     pub(crate) fn end_stream(&self) {
         let mut state = self.state.lock();
         state.streams -= 1;
@@ -250,7 +275,8 @@ impl Hub {
         let turn = {
             let mut state = self.state.lock();
             match (submitter, &state.phase) {
-                (Submitter::Stream, Phase::Closing { stops_sent: false, .. }) => {}
+                (Submitter::Stream | Submitter::Bulk, Phase::Closing { stops_sent: false, .. })
+                    if !state.is_over => {}
                 _ => state.check_open()?,
             }
             state.unsettled += 1;
@@ -260,14 +286,13 @@ impl Hub {
             } else {
                 failed = self.send(&mut state, turn, task);
             }
-            if submitter != Submitter::Tender && !state.is_tended {
+            if matches!(submitter, Submitter::Passer | Submitter::Stream) && !state.is_tended {
                 self.untended.notify_one();
             }
             turn
         };
         if let Some((task, error)) = failed {
-            task.sink.settle(task.part, Outcome::Failed(error));
-            self.state.lock().unsettled -= 1;
+            self.settle_apart(vec![(task, error)]);
         }
         Ok(turn)
     }
@@ -353,12 +378,17 @@ impl Hub {
     fn settle_apart(&self, tasks: Vec<(Task, PoolError)>) {
         let count = tasks.len();
         for (task, error) in tasks {
-            task.sink.settle(task.part, Outcome::Failed(error));
+            task::tell(task.sink, task.part, Outcome::Failed(error));
         }
         let mut state = self.state.lock();
         state.unsettled -= count;
         self.tell_tender(&state);
         self.note_the_end(&mut state);
+    }
+
+    /// Tells whoever waits while tending that what it waits for may have come another way.
+    pub(crate) fn nudge(&self) {
+        self.tell_tender(&self.state.lock());
     }
 
     /// Has the tender look around, or the thread become one.
@@ -443,6 +473,9 @@ impl Hub {
 
     /// Terminates the pool and waits for its end, as far as this thread can wait for it.
     pub(crate) fn end_all(&self) {
+        if self.process != std::process::id() {
+            return; // a copy that other code has forked: nothing of this is its own
+        }
         self.terminate();
         let is_own_thread = self.callbacks.is_this_thread()
             || !self.may_wait()
@@ -457,8 +490,13 @@ impl Hub {
     }
 
     fn note_the_end(&self, state: &mut State) {
-        let is_open = matches!(state.phase, Phase::Open);
-        if !is_open && state.staff.is_empty() && state.unsettled == 0 && !state.is_over {
+        // What a stream submits may need workers again.
+        let goes_on = match state.phase {
+            Phase::Open => true,
+            Phase::Closing { is_joined, .. } => state.streams > 0 && !is_joined,
+            Phase::Terminated | Phase::Broken(_) => false,
+        };
+        if !goes_on && state.staff.is_empty() && state.unsettled == 0 && !state.is_over {
             state.is_over = true;
             self.over.notify_all();
             self.untended.notify_all();
@@ -480,7 +518,7 @@ impl Hub {
         let process = match started {
             Ok(process) => process,
             Err(error) => {
-                state.staff.leave(number, Instant::now());
+                state.staff.leave(number, true, Instant::now());
                 self.note_the_end(&mut state);
                 return Err(error);
             }

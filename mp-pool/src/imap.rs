@@ -183,6 +183,11 @@ where
     ) -> Result<Option<Result<R, PoolError>>, PoolError> {
         self.read_ahead();
         if self.current.is_empty() && self.next_out < self.next_chunk {
+            let is_reported_here =
+                self.options.progress.is_some() && self.hub.callbacks.is_this_thread();
+            if is_reported_here || !self.hub.may_wait() {
+                return Err(PoolError::InCallback);
+            }
             let mut state = self.arrivals.state.lock();
             loop {
                 if let Some(results) = state.arrived.remove(&self.next_out) {

@@ -5,6 +5,7 @@ mod builder;
 mod callbacks;
 mod calls;
 mod claims;
+mod clock;
 mod current_task;
 mod error;
 mod hub;

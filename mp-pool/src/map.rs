@@ -117,7 +117,10 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Gather<R> {
     fn settle(&self, part: usize, outcome: Outcome<'_>) {
         let outcome = decode::<Vec<R>>(outcome);
         match self.itself.upgrade().filter(|_| self.progress.is_some()) {
-            Some(gather) => self.hub.callbacks.call(move || gather.arrive(part, outcome)),
+            Some(gather) => self.hub.callbacks.call(move || {
+                gather.arrive(part, outcome);
+                gather.hub.nudge();
+            }),
             None => self.arrive(part, outcome),
         }
     }

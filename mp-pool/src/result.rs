@@ -33,6 +33,8 @@ struct CellState<R> {
     callbacks: Vec<Callback<R>>,
     /// Whether callbacks are just called.
     is_calling: bool,
+    /// Whether a callback waits for this result, which had no callbacks when it began to.
+    is_awaited_in_callback: bool,
 }
 
 type Callback<R> = Box<dyn FnOnce(&Result<R, PoolError>) + Send>;
@@ -47,7 +49,12 @@ impl<R: Send + 'static> Cell<R> {
         Arc::new_cyclic(|itself| Cell {
             hub: Arc::clone(hub),
             completion: Completion::new(),
-            state: Mutex::new(CellState { value: None, callbacks: Vec::new(), is_calling: false }),
+            state: Mutex::new(CellState {
+                value: None,
+                callbacks: Vec::new(),
+                is_calling: false,
+                is_awaited_in_callback: false,
+            }),
             comes_by_callback,
             itself: Weak::clone(itself),
         })
@@ -57,6 +64,14 @@ impl<R: Send + 'static> Cell<R> {
         self.completion.end().is_some()
     }
 
+    /// Waits for the end on a thread that tends to the pool meanwhile, if no other does.
+    pub(crate) fn wait_here(&self) {
+        let sleep = || {
+            let _end = self.completion.wait(None);
+        };
+        self.hub.wait_until(&|| self.is_done(), sleep);
+    }
+
     /// Takes the result, calls back, and then tells those who wait.
     pub(crate) fn finish(&self, value: Result<R, PoolError>) {
         let mut state = self.state.lock();
@@ -64,7 +79,12 @@ impl<R: Send + 'static> Cell<R> {
             return self.announce(&mut state, value);
         }
         state.is_calling = true;
+        let is_awaited = state.is_awaited_in_callback;
         drop(state);
+        if is_awaited {
+            // The thread that calls back waits for this very result.
+            return self.call_back(value);
+        }
         // Alive, for whoever calls this has it.
         if let Some(cell) = self.itself.upgrade() {
             self.hub.callbacks.call(move || cell.call_back(value));
@@ -189,14 +209,15 @@ impl<R: Send + 'static> AsyncResult<R> {
         self.cell.completion.end().map(|end| !end.failed)
     }
 
-    /// Sleeps until it has a result or an error.
+    /// Sleeps until it has a result or an error. Returns at once where [`get`](AsyncResult::get) gives
+    /// [`PoolError::InCallback`].
     pub fn wait(&self) {
-        let _end = self.cell.completion.wait(None);
+        let _told_by_get = self.await_end(None);
     }
 
     /// Sleeps until it has a result or an error, or the time is over; whether it has.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.cell.completion.wait(after(timeout)).is_some()
+        self.await_end(Some(timeout)).is_ok()
     }
 
     /// Sleeps until it has a result, and gives it; the same on every call.
@@ -251,7 +272,7 @@ impl<R: Send + 'static> AsyncResult<R> {
     /// Cancels the task if no worker has begun with it; whether it is cancelled. Of a map, the chunks that have not begun
     /// are cancelled, and it ends with [`PoolError::Cancelled`] when the others have. Its get gives that error.
     pub fn cancel(&self) -> bool {
-        let cancelled = self.turns.iter().filter(|turn| self.cell.hub.cancel(**turn)).count();
+        let cancelled = self.turns.iter().rev().filter(|turn| self.cell.hub.cancel(**turn)).count();
         cancelled > 0 || self.is_cancelled()
     }
 
@@ -259,7 +280,8 @@ impl<R: Send + 'static> AsyncResult<R> {
     /// not left the process group, and another one takes its place. The result is [`PoolError::Cancelled`]; nothing
     /// happens to a task that has one.
     pub fn terminate(&self) {
-        for turn in &self.turns {
+        // Those behind first, so that no worker comes to them meanwhile.
+        for turn in self.turns.iter().rev() {
             self.cell.hub.end(*turn);
         }
     }
@@ -273,10 +295,11 @@ impl<R: Send + 'static> AsyncResult<R> {
             return Err(PoolError::InCallback);
         }
         if self.cell.hub.callbacks.is_this_thread() && !self.cell.is_done() {
-            let state = self.cell.state.lock();
+            let mut state = self.cell.state.lock();
             if self.cell.comes_by_callback || state.is_calling || !state.callbacks.is_empty() {
                 return Err(PoolError::InCallback);
             }
+            state.is_awaited_in_callback = true;
         }
         let end = self.cell.completion.wait(timeout.and_then(after));
         end.map(|_| ()).ok_or(PoolError::Timeout)
@@ -319,9 +342,6 @@ pub(crate) fn result_here<R: Send + 'static>(cell: &Cell<R>) -> Result<R, PoolEr
     if !cell.hub.may_wait() && !cell.is_done() {
         return Err(PoolError::InCallback);
     }
-    let sleep = || {
-        let _end = cell.completion.wait(None);
-    };
-    cell.hub.wait_until(&|| cell.is_done(), None, sleep);
+    cell.wait_here();
     cell.take()
 }

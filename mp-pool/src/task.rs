@@ -1,6 +1,8 @@
 //! A task, from the call that makes it to the one who is told of its outcome.
 
+use std::any::Any;
 use std::fmt::{self, Debug};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mp_context::__private::Job;
@@ -65,5 +67,21 @@ impl Task {
         let attachments = encode(&mut message).map_err(PoolError::Encode)?;
         let (retries, idempotent) = (options.retries, options.idempotent);
         Ok(Task { sink, part, head, message, attachments, retries, idempotent, verdict: None })
+    }
+}
+
+/// Tells a sink. What it drops, and what it runs, is code of the user: a panic in that is logged and ends here.
+pub(crate) fn tell(sink: Arc<dyn Sink>, part: usize, outcome: Outcome<'_>) {
+    let told = catch_unwind(AssertUnwindSafe(move || sink.settle(part, outcome)));
+    if let Err(panic) = told {
+        log::error!("a pool tells of a result, and something in that panics");
+        discard(panic);
+    }
+}
+
+/// Drops what a panic carried, which may panic again.
+pub(crate) fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again); // no end to this in sight
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::claims::Claims;
 use crate::message::{News, ReportHead, TaskHead};
-use crate::{current_task, job};
+use crate::{clock, current_task, job};
 
 /// What a worker is told at its start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,13 +54,17 @@ where
         return Err(Error::from(remote));
     }
     terms.tell(News::Ready, None)?;
-    let served = terms.serve();
-    if let Err(error) = &served {
+    let mut served = 0;
+    let outcome = terms.serve(&mut served);
+    if let Err(error) = &outcome
+        && (served == 0 || matches!(error, QueueError::Damaged))
+    {
+        // Others could not either. Else a task may have spoilt it for this process alone, which makes way for another.
         let mut report = terms.report(News::Broken, None);
         report.extend(format!("cannot take tasks: {error}").into_bytes());
         terms.reports.put(&report, &Attachments::default())?;
     }
-    Ok(served?)
+    Ok(outcome?)
 }
 
 impl Terms {
@@ -82,11 +86,10 @@ impl Terms {
         self.reports.put(&self.report(news, task), &Attachments::default())
     }
 
-    /// Runs tasks until it is to end.
-    fn serve(&self) -> std::result::Result<(), QueueError> {
+    /// Runs tasks until it is to end, and counts them.
+    fn serve(&self, served: &mut u64) -> std::result::Result<(), QueueError> {
         let (mut message, mut outcome) = (Vec::new(), Vec::new());
-        let mut left = self.max_tasks;
-        while left != Some(0) {
+        while self.max_tasks.is_none_or(|most| *served < most) {
             let mut claimed = None;
             let attachments = self.tasks.take(&mut message, true, |bytes| {
                 claimed = TaskHead::read(bytes)
@@ -102,7 +105,7 @@ impl Terms {
                 return Ok(());
             }
             self.run(task, &message, attachments, &mut outcome)?;
-            left = left.map(|left| left - 1);
+            *served += 1;
         }
         self.tell(News::Leaving, None)
     }
@@ -132,11 +135,17 @@ impl Terms {
             await_the_end();
         }
         if task.limits.hard.is_some() {
-            self.tell(News::Started, Some(task))?;
+            let mut report = self.report(News::Started, Some(task));
+            report.extend(clock::now().to_le_bytes());
+            self.reports.put(&report, &Attachments::default())?;
         }
         current_task::set(Some(&task));
         let attached = match (attachments, task.job()) {
             (Ok(attachments), Some(job)) => job(&message[TaskHead::LEN..], &attachments, outcome),
+            (Err(QueueError::NoSpace { asked, .. }), _) => {
+                job::not_passed(outcome, &format!("has no memory for {asked} bytes of arguments"));
+                Attachments::default()
+            }
             (Err(error), _) => {
                 job::not_passed(outcome, &format!("cannot take the arguments: {error}"));
                 Attachments::default()

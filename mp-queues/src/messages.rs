@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::{Parked, TICKET_LEN};
 use crate::error::{QueueError, Stop};
+use crate::frame::{Header, UNIT};
 use crate::handle::Handle;
 use crate::state::chain::Patience;
+
+/// So much is read of a message that cannot be read whole.
+const HEAD_LEN: usize = 8 * UNIT;
 
 /// An unbounded queue of messages; clones are handles to the same.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,7 +78,8 @@ impl Messages {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Empty`], and what the system says. The inner error says why what belonged to a message is lost.
+    /// [`QueueError::Empty`], and what the system says. The inner error says why what belonged to a message is lost, or that
+    /// there is no memory for it here: then `buffer` has its beginning, and it is off.
     pub fn take(
         &self,
         buffer: &mut Vec<u8>,
@@ -82,11 +87,25 @@ impl Messages {
         mut claim: impl FnMut(&[u8]),
     ) -> Result<Result<Attachments, QueueError>, QueueError> {
         let patience = if sleeps { Patience::Until(None) } else { Patience::None };
-        let got = self.0.take(patience, |reader| {
-            let got = self.0.read(reader, buffer)?;
-            claim(got.bytes(buffer));
-            Ok::<_, Stop>(got)
-        })?;
+        let got = loop {
+            let got = self.0.take(patience, |reader| {
+                let got = self.0.read(reader, buffer)?;
+                claim(got.bytes(buffer));
+                Ok::<_, Stop>(got)
+            });
+            match got {
+                Ok(got) => break got,
+                Err(error @ QueueError::NoSpace { .. }) => {
+                    match self.take_head(buffer, &mut claim) {
+                        Ok(()) => return Ok(Err(error)),
+                        // Another one has taken it.
+                        Err(QueueError::Empty) if sleeps => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        };
         buffer.truncate(got.len);
         let Some(Parked { ticket, attachments }) = got.parked else {
             return Ok(Ok(Attachments::default()));
@@ -94,5 +113,35 @@ impl Messages {
         buffer.drain(..TICKET_LEN.min(got.len));
         drop(self.0.ticket(ticket));
         Ok(attachments.map_err(QueueError::from))
+    }
+
+    /// Takes a message off for which this process has no memory, and gives the beginning of its bytes.
+    fn take_head(
+        &self,
+        buffer: &mut Vec<u8>,
+        claim: &mut impl FnMut(&[u8]),
+    ) -> Result<(), QueueError> {
+        let mut head = [0; HEAD_LEN];
+        let ticket = self.0.take(Patience::None, |reader| {
+            let len = reader.look_ahead(&mut head)?;
+            let unit = head[..len].first_chunk::<UNIT>().ok_or(Stop::Empty)?;
+            let header = Header::from_unit(unit).ok_or(Stop::Damaged)?;
+            let units = header.units().ok_or(Stop::Damaged)?;
+            let message = head[..len.min(units as usize * UNIT)].get(header.len_of_header()..);
+            let message = message.ok_or(Stop::Damaged)?;
+            let (ticket, bytes) = match message.split_first_chunk::<TICKET_LEN>() {
+                Some((ticket, bytes)) if header.is_parked => {
+                    (Some(u64::from_le_bytes(*ticket)), bytes)
+                }
+                _ => (None, message),
+            };
+            claim(bytes);
+            buffer.clear();
+            buffer.extend_from_slice(bytes);
+            reader.skip(units)?;
+            Ok(ticket)
+        })?;
+        drop(ticket.map(|ticket| self.0.ticket(ticket)));
+        Ok(())
     }
 }

@@ -28,7 +28,10 @@ impl Lifeline {
     pub(crate) fn arm(reader: OwnedFd) -> io::Result<Lifeline> {
         let lifeline = Lifeline(reader);
         lifeline.fcntl(F_SETSIG, libc::SIGKILL)?;
-        lifeline.fcntl(libc::F_SETOWN, std::process::id().cast_signed())?;
+        // Of a group that this process leads, as of no other, all are killed.
+        let me = std::process::id().cast_signed();
+        let leads_group = rustix::process::getpgrp() == rustix::process::getpid();
+        lifeline.fcntl(libc::F_SETOWN, if leads_group { -me } else { me })?;
         lifeline.fcntl(libc::F_SETFL, libc::O_ASYNC)?;
         if lifeline.is_cut() {
             rustix::process::kill_process(

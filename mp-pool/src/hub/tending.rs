@@ -11,18 +11,23 @@ use mp_context::__private::is_finishing;
 use mp_context::{Process, ProcessError};
 use mp_queues::QueueError;
 use mp_reduction::{Attachments, decode_from};
+use parking_lot::MutexGuard;
 
 use super::{Hub, Phase, State, Worker};
+use crate::clock;
 use crate::error::{InFull, PoolError};
 use crate::message::{News, ReportHead, TaskHead};
 use crate::state::claim::Claim;
 use crate::state::desk::Place;
 use crate::state::pace::Pace;
 use crate::state::staff::Stage;
-use crate::task::{Outcome, Ran, Sink, Task};
+use crate::task::{self, Outcome, Ran, Sink, Task};
 
+/// For how long a call that tends now and then may do something else.
+const NEGLECT: Duration = Duration::from_millis(2);
 /// How long reports are left to gather while the workers have enough to do.
 const GATHER: Duration = Duration::from_micros(30);
+const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 /// So many reports are taken before their sinks are told.
 const PORTION: usize = 256;
 /// Longer reports keep the memory that they were read into; others are gathered.
@@ -54,10 +59,10 @@ impl Settled {
 
     /// Tells the sinks; runs code of the user.
     fn tell(&mut self, hub: &Hub) {
+        let _telling = Telling::begin(hub);
         for warning in self.warnings.drain(..) {
             log::warn!("{}: {warning}", hub.plan.name);
         }
-        let _telling = Telling::begin(hub);
         for (sink, part, fate) in self.fates.drain(..) {
             let name = |worker| move || hub.worker_name(worker);
             let outcome = match &fate {
@@ -73,7 +78,7 @@ impl Settled {
                 }),
                 Fate::Failed(error) => Outcome::Failed(error.clone()),
             };
-            sink.settle(part, outcome);
+            task::tell(sink, part, outcome);
             self.told += 1;
         }
         self.bytes.clear();
@@ -117,8 +122,8 @@ impl<'a> Tending<'a> {
 }
 
 impl Tending<'_> {
-    /// Tends until `is_done`, at most until `deadline`.
-    pub(crate) fn tend(&mut self, is_done: &dyn Fn() -> bool, deadline: Option<Instant>) {
+    /// Tends until `is_done`.
+    pub(crate) fn tend(&mut self, is_done: &dyn Fn() -> bool) {
         let hub = self.hub;
         while !is_done() {
             let (starts, wakes_at) = self.look_around();
@@ -135,16 +140,12 @@ impl Tending<'_> {
             if has_started {
                 continue;
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return;
-            }
             if self.pace.may_gather() && hub.lets_reports_gather() {
                 self.has_gathered = true;
                 continue;
             }
-            let until = [deadline, wakes_at].into_iter().flatten().min();
             let gives_up = || hub.has_news.load(SeqCst) || is_done();
-            if let Err(error) = hub.reports.wait(until, gives_up) {
+            if let Err(error) = hub.reports.wait(wakes_at, gives_up) {
                 // The system lets nobody sleep any more.
                 hub.broken(&mut hub.state.lock(), error.into(), &mut self.settled);
             }
@@ -207,26 +208,22 @@ impl Drop for Tending<'_> {
         state.unsettled -= self.settled.told;
         state.is_tended = false;
         self.hub.note_the_end(&mut state);
-        if self.hub.needs_tending(&state) || state.staff.pause().is_some() {
+        // Who tends now and then is looked after by the thread itself.
+        let is_looked_after = state.bulks > 0;
+        if !is_looked_after && (self.hub.needs_tending(&state) || state.staff.pause().is_some()) {
             self.hub.untended.notify_one();
         }
     }
 }
 
 impl Hub {
-    /// Waits until `is_done`, tending meanwhile if nobody else does, at most until `deadline`. `sleep` waits for that when
-    /// somebody else does.
-    pub(crate) fn wait_until(
-        &self,
-        is_done: &dyn Fn() -> bool,
-        deadline: Option<Instant>,
-        sleep: impl FnOnce(),
-    ) {
+    /// Waits until `is_done`, tending meanwhile if nobody else does. `sleep` waits for that when somebody else does.
+    pub(crate) fn wait_until(&self, is_done: &dyn Fn() -> bool, sleep: impl FnOnce()) {
         if is_done() {
             return;
         }
         match self.try_tend() {
-            Some(mut tending) => tending.tend(is_done, deadline),
+            Some(mut tending) => tending.tend(is_done),
             None => sleep(),
         }
     }
@@ -244,6 +241,7 @@ impl Hub {
             return None;
         }
         state.is_tended = true;
+        state.tended += 1;
         Some(Tending::begin(self))
     }
 
@@ -252,7 +250,9 @@ impl Hub {
         loop {
             let mut state = self.state.lock();
             while !state.is_over && (state.is_tended || !self.needs_tending(&state)) {
-                match state.staff.pause().filter(|_| !state.is_tended) {
+                let pause = state.staff.pause().filter(|_| !state.is_tended);
+                let look = (state.bulks > 0).then(|| Instant::now() + NEGLECT);
+                match [pause, look].into_iter().flatten().min() {
                     Some(pause) => drop(self.untended.wait_until(&mut state, pause)),
                     None => self.untended.wait(&mut state),
                 }
@@ -260,11 +260,22 @@ impl Hub {
             if state.is_over {
                 return;
             }
+            if state.bulks > 0 && !self.is_neglected(&mut state) {
+                continue;
+            }
             state.is_tended = true;
             drop(state);
             let mut tending = Tending::begin(self);
-            tending.tend(&|| !self.needs_tending(&self.state.lock()), None);
+            tending.tend(&|| !self.needs_tending(&self.state.lock()));
         }
+    }
+
+    /// Whether nobody begins to tend for a moment, though somebody who does so now and then is at work: what that one encodes
+    /// takes long.
+    fn is_neglected(&self, state: &mut MutexGuard<'_, State>) -> bool {
+        let before = state.tended;
+        let _told_or_not = self.untended.wait_for(state, NEGLECT);
+        state.tended == before && !state.is_tended && self.needs_tending(state)
     }
 
     fn needs_tending(&self, state: &State) -> bool {
@@ -331,7 +342,9 @@ impl Hub {
             }
             News::Started => {
                 let limit = state.desk.get_mut(place).and_then(|task| task.task.head.limits.hard);
-                if let Some(deadline) = limit.and_then(|limit| Instant::now().checked_add(limit)) {
+                let begun = body.first_chunk().map(|at| clock::ago(u64::from_le_bytes(*at)));
+                let left = limit.map(|limit| limit.saturating_sub(begun.unwrap_or_default()));
+                if let Some(deadline) = left.and_then(|left| Instant::now().checked_add(left)) {
                     state.desk.set_deadline(place, deadline);
                 }
             }
@@ -364,7 +377,11 @@ impl Hub {
 
     /// A worker is dead, and all that it has reported is taken.
     fn bury(&self, state: &mut State, settled: &mut Settled, number: u32, now: Instant) {
-        let Some((stage, worker)) = state.staff.leave(number, now) else { return };
+        let Some(worker) = state.staff.get_mut(number) else { return };
+        let code = worker.process.as_deref().and_then(Process::exitcode);
+        // What kills like that comes from outside, as a rule; an initializer may have asked for too much memory.
+        let from_outside = !self.plan.is_careful && code == Some(-SIGKILL);
+        let Some((stage, worker)) = state.staff.leave(number, from_outside, now) else { return };
         let name = self.worker_name(number);
         let failure = worker.process.as_deref().and_then(|process| Process::join(process).err());
         let (pid, exitcode) =
@@ -402,7 +419,7 @@ impl Hub {
             let limit = limit.map(|limit| format!("; its memory is limited to {limit} bytes"));
             settled.warnings.push(format!("{failure}{}", limit.unwrap_or_default()));
         }
-        if stage == Stage::Starting && !worker.is_killed {
+        if stage == Stage::Starting && !worker.is_killed && !is_finishing() {
             let error = match worker.unready {
                 Some(remote) => PoolError::Initializer(remote),
                 None => PoolError::Start(failure),

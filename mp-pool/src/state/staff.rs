@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::claim::NUMBERS;
 
-/// After so many starts in a row that came to nothing, the pool is broken, if it has no other workers.
+/// After so many starts in a row that came to nothing by themselves, the pool is broken, if it has no other workers.
 const MOST_FAILURES: u32 = 3;
-/// How long it then waits with the next start if it has some.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How many starts that came to nothing for want of something in the system, or by a signal from outside, count as one.
+const OUTSIDE: u32 = 4;
+/// How long it waits after one of those, and after too many of the others.
+const PAUSE: Duration = Duration::from_millis(10);
 /// What that grows to at most: so many times doubled.
 const MOST_DOUBLINGS: u32 = 6;
 
@@ -31,7 +33,7 @@ pub(crate) struct Staff<W> {
     workers: BTreeMap<u32, (Stage, W)>,
     next: u32,
     any_was_ready: bool,
-    /// Starts in a row that came to nothing.
+    /// Starts in a row that came to nothing, in parts of one that counts whole.
     failures: u32,
     /// Before then no more are started.
     pause_until: Option<Instant>,
@@ -59,7 +61,8 @@ impl<W> Staff<W> {
         }
         self.pause_until = None;
         if self.is_careful && !self.any_was_ready {
-            let tries = (MOST_FAILURES as usize).saturating_sub(self.failures as usize);
+            let failures = self.failures / OUTSIDE;
+            let tries = (MOST_FAILURES as usize).saturating_sub(failures as usize);
             return missing.min(tries.saturating_sub(self.active()));
         }
         missing
@@ -109,13 +112,24 @@ impl<W> Staff<W> {
         }
     }
 
-    /// Takes out a worker that has ended or was not started after all; with what it was at.
-    pub(crate) fn leave(&mut self, number: u32, now: Instant) -> Option<(Stage, W)> {
+    /// Takes out a worker that has ended or was not started after all; with what it was at. If it was not ready, that is a
+    /// failure, perhaps `from_outside`.
+    pub(crate) fn leave(
+        &mut self,
+        number: u32,
+        from_outside: bool,
+        now: Instant,
+    ) -> Option<(Stage, W)> {
         let left = self.workers.remove(&number)?;
         if left.0 == Stage::Starting {
-            self.failures = self.failures.saturating_add(1);
-            if let Some(beyond) = self.failures.checked_sub(MOST_FAILURES) {
-                self.pause_until = now.checked_add(PAUSE * (1 << beyond.min(MOST_DOUBLINGS)));
+            self.failures = self.failures.saturating_add(if from_outside { 1 } else { OUTSIDE });
+            let pauses = if from_outside {
+                self.failures.checked_sub(1)
+            } else {
+                self.failures.checked_sub(MOST_FAILURES * OUTSIDE)
+            };
+            if let Some(pauses) = pauses {
+                self.pause_until = now.checked_add(PAUSE * (1 << pauses.min(MOST_DOUBLINGS)));
             }
         }
         Some(left)
@@ -123,8 +137,7 @@ impl<W> Staff<W> {
 
     /// Whether nobody works and nobody will.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures >= MOST_FAILURES
-            && !self.workers.values().any(|(stage, _)| *stage == Stage::Ready)
+        self.failures >= MOST_FAILURES * OUTSIDE && self.active() == 0
     }
 
     /// Nobody is left.
@@ -160,9 +173,9 @@ mod tests {
         staff.is_leaving(numbers[1]);
         assert_eq!(staff.vacancies(9, now), 1);
         assert_eq!(staff.vacancies(2, now), 0, "there is no work for a third");
-        assert_eq!(staff.leave(numbers[1], now), Some((Stage::Leaving, ())));
+        assert_eq!(staff.leave(numbers[1], false, now), Some((Stage::Leaving, ())));
         assert_eq!(staff.vacancies(9, now), 1);
-        assert_eq!(staff.leave(numbers[1], now), None);
+        assert_eq!(staff.leave(numbers[1], false, now), None);
     }
 
     #[test]
@@ -171,9 +184,9 @@ mod tests {
         assert_eq!(staff.vacancies(9, now), 3);
         let numbers = [(); 3].map(|()| staff.enter(()));
         assert_eq!(staff.vacancies(9, now), 0);
-        staff.leave(numbers[0], now);
+        staff.leave(numbers[0], false, now);
         assert_eq!(staff.vacancies(9, now), 0);
-        staff.leave(numbers[1], now);
+        staff.leave(numbers[1], false, now);
         assert!(!staff.is_hopeless() && staff.awaits_the_first());
         staff.is_ready(numbers[2]);
         assert!(!staff.awaits_the_first());
@@ -187,7 +200,7 @@ mod tests {
             assert_eq!(staff.vacancies(2, now).min(1), 1);
             assert!(!staff.is_hopeless());
             let number = staff.enter(());
-            staff.leave(number, now);
+            staff.leave(number, false, now);
         }
         assert!(staff.is_hopeless());
 
@@ -196,11 +209,25 @@ mod tests {
         staff.is_ready(works);
         for _ in 0..3 {
             let number = staff.enter(());
-            staff.leave(number, now);
+            staff.leave(number, false, now);
         }
         assert!(!staff.is_hopeless());
         assert_eq!(staff.vacancies(2, now), 0);
         assert_eq!(staff.pause(), Some(now + PAUSE));
         assert_eq!(staff.vacancies(2, now + PAUSE), 1);
+    }
+
+    #[test]
+    fn failures_from_outside_pause_from_the_first_on_and_a_dozen_are_the_end() {
+        let (mut staff, mut now) = (Staff::new(1, false), Instant::now());
+        for failures in 0..MOST_FAILURES * OUTSIDE {
+            assert!(!staff.is_hopeless(), "after {failures}");
+            assert_eq!(staff.vacancies(1, now), 1);
+            let number = staff.enter(());
+            staff.leave(number, true, now);
+            assert_eq!(staff.vacancies(1, now), 0);
+            now = staff.pause().unwrap();
+        }
+        assert!(staff.is_hopeless());
     }
 }
