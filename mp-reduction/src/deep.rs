@@ -19,8 +19,32 @@ pub(crate) struct Deep<T>(pub(crate) T);
 
 impl<T: Serialize + ?Sized> Serialize for Deep<&T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if is_number::<T>() {
+            return self.0.serialize(Deep(serializer));
+        }
         stacker::maybe_grow(RED_ZONE, PIECE, || self.0.serialize(Deep(serializer)))
     }
+}
+
+/// Whether a type is a number of the language, which nests nothing: looking at the stack for each would take as long as encoding it.
+///
+/// Known by its name, for the type may hold references; the compiler makes a constant of it.
+fn is_number<T: ?Sized>() -> bool {
+    matches!(
+        std::any::type_name::<T>(),
+        "u8" | "u16"
+            | "u32"
+            | "u64"
+            | "usize"
+            | "i8"
+            | "i16"
+            | "i32"
+            | "i64"
+            | "isize"
+            | "f32"
+            | "f64"
+            | "bool"
+    )
 }
 
 /// Methods that take a value without parts.
