@@ -25,6 +25,10 @@ pub(crate) struct Gather<R> {
 
 struct State<R> {
     chunks: Vec<Chunk<R>>,
+    /// The results of all chunks before `next`, in one piece.
+    results: Vec<R>,
+    /// The first chunk that has none.
+    next: usize,
     /// How many chunks have no outcome.
     pending: usize,
     /// How many of them the one who submits chunks waits for.
@@ -39,7 +43,8 @@ struct State<R> {
 
 struct Chunk<R> {
     len: usize,
-    results: Vec<R>,
+    /// Until those of all chunks before it are there.
+    results: Option<Vec<R>>,
 }
 
 impl<R: DeserializeOwned + Send + 'static> Gather<R> {
@@ -48,8 +53,18 @@ impl<R: DeserializeOwned + Send + 'static> Gather<R> {
         total: usize,
         progress: Option<ProgressHook>,
     ) -> Arc<Gather<R>> {
-        let (chunks, error) = (Vec::new(), None);
-        let state = State { chunks, pending: 0, few: 0, is_sealed: false, error, done: 0, total };
+        let (chunks, results, error) = (Vec::new(), Vec::new(), None);
+        let state = State {
+            chunks,
+            results,
+            next: 0,
+            pending: 0,
+            few: 0,
+            is_sealed: false,
+            error,
+            done: 0,
+            total,
+        };
         let (cell, state) = (Cell::after_callbacks(hub, progress.is_some()), Mutex::new(state));
         Arc::new_cyclic(|itself| Gather {
             hub: Arc::clone(hub),
@@ -68,7 +83,7 @@ impl<R: DeserializeOwned + Send + 'static> Gather<R> {
     /// Enters a chunk; its number.
     pub(crate) fn enter(&self, len: usize) -> usize {
         let mut state = self.state.lock();
-        state.chunks.push(Chunk { len, results: Vec::new() });
+        state.chunks.push(Chunk { len, results: None });
         state.pending += 1;
         state.chunks.len() - 1
     }
@@ -100,16 +115,24 @@ impl<R: DeserializeOwned + Send + 'static> Gather<R> {
 }
 
 impl<R> State<R> {
+    /// Puts the results of a chunk behind those before it, as soon as these are there.
+    fn place(&mut self, part: usize, results: Vec<R>) {
+        self.chunks[part].results = Some(results);
+        while let Some(results) = self.chunks.get_mut(self.next).and_then(|c| c.results.take()) {
+            self.next += 1;
+            if self.results.is_empty() {
+                self.results.reserve_exact(self.total);
+            }
+            self.results.extend(results);
+        }
+    }
+
     /// The result of it all.
     fn take(&mut self) -> Result<Vec<R>, PoolError> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
-        let mut chunks = std::mem::take(&mut self.chunks).into_iter();
-        let mut all = chunks.next().map_or_else(Vec::new, |first| first.results);
-        all.reserve_exact(self.done - all.len());
-        chunks.for_each(|chunk| all.extend(chunk.results));
-        Ok(all)
+        Ok(std::mem::take(&mut self.results))
     }
 }
 
@@ -132,7 +155,7 @@ impl<R: Send + 'static> Gather<R> {
         let mut state = self.state.lock();
         state.done += state.chunks[part].len;
         match outcome {
-            Ok(results) => state.chunks[part].results = results,
+            Ok(results) => state.place(part, results),
             Err(error) => drop(state.error.get_or_insert(error)),
         }
         if let Some(hook) = &self.progress {
