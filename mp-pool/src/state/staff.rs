@@ -55,11 +55,15 @@ impl<W> Staff<W> {
 
     /// How many are to be started now, when there is work for so many.
     pub(crate) fn vacancies(&mut self, work: usize, now: Instant) -> usize {
-        let missing = self.size.min(work).saturating_sub(self.active());
-        if missing == 0 || self.pause_until.is_some_and(|pause| now < pause) {
+        if self.pause_until.is_some_and(|pause| now < pause) {
             return 0;
         }
+        // Also if nobody is missing: who waits for the end of the pause is not to look again and again.
         self.pause_until = None;
+        let missing = self.size.min(work).saturating_sub(self.active());
+        if missing == 0 {
+            return 0;
+        }
         if self.is_careful && !self.any_was_ready {
             let failures = self.failures / OUTSIDE;
             let tries = (MOST_FAILURES as usize).saturating_sub(failures as usize);
@@ -215,6 +219,16 @@ mod tests {
         assert_eq!(staff.vacancies(2, now), 0);
         assert_eq!(staff.pause(), Some(now + PAUSE));
         assert_eq!(staff.vacancies(2, now + PAUSE), 1);
+    }
+
+    #[test]
+    fn a_pause_is_over_once_though_there_is_no_work_for_anybody() {
+        let (mut staff, now) = (Staff::new(1, false), Instant::now());
+        let number = staff.enter(());
+        staff.leave(number, true, now);
+        assert_eq!(staff.pause(), Some(now + PAUSE));
+        assert_eq!(staff.vacancies(0, now + PAUSE), 0);
+        assert_eq!(staff.pause(), None);
     }
 
     #[test]
