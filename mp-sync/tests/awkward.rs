@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use mp::{BarrierError, Broken, DeadOwner};
+use mp_testing::limits::comes_true;
 use mp_testing::system::ends_within;
 
 mp::enable_test_support!();
@@ -169,8 +170,12 @@ fn rt_09_what_was_leaked_and_released_is_given_back() {
         leaks_and_releases(0)?;
         let before = mp_testing::system::holdings();
         (1..10).try_for_each(leaks_and_releases)?;
-        let after = mp_testing::system::settle_at(before, LONG);
-        mp::ensure!(after == before, "{after:?} after {before:?}");
+        // Something of the first round may have been on its way out when that was counted.
+        let is_back = || {
+            let now = mp_testing::system::holdings();
+            now.descriptors <= before.descriptors && now.threads <= before.threads
+        };
+        mp::ensure!(comes_true(is_back), "{:?} after {before:?}", mp_testing::system::holdings());
         Ok(())
     }
     mp::Process::start(scenario, ()).unwrap().into_result().unwrap();
