@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duet::{Duet, Players};
 use crate::pair::{Measured, Pairs, time, turn};
-use crate::python::{self, Peer};
+use crate::python::Against;
 use crate::sync::CALLS;
 
 const WORKERS: usize = 2;
@@ -37,6 +37,7 @@ const TASK_ROUNDS: usize = 7;
 const START_WARM_UP: usize = 4;
 const START_ROUNDS: usize = 80;
 const STARTS: usize = 5;
+const PYTHON: Against = Against { script: "pool.py", warm_up: WARM_UP, rounds: ROUNDS };
 
 fn successor(number: u64) -> mp::Result<u64> {
     Ok(number + 1)
@@ -78,12 +79,12 @@ fn our_apply(pool: &mp::Pool) -> mp::Result<Duration> {
 
 pub(crate) fn map_python() -> mp::Result<Measured> {
     let pool = our_pool()?;
-    against_python("map", NUMBERS, NUMBERS / CALLS, || our_map(&pool))
+    PYTHON.measure("map", NUMBERS, NUMBERS / CALLS, || our_map(&pool))
 }
 
 pub(crate) fn map_chunk1_python() -> mp::Result<Measured> {
     let (pool, numbers) = (our_pool()?, PYTHON_SINGLE_NUMBERS);
-    against_python("map_chunk1", numbers, numbers / CALLS, || our_map_one_by_one(&pool))
+    PYTHON.measure("map_chunk1", numbers, numbers / CALLS, || our_map_one_by_one(&pool))
 }
 
 pub(crate) fn map_chunk1_procspawn() -> mp::Result<Measured> {
@@ -121,7 +122,7 @@ pub(crate) fn apply_procspawn() -> mp::Result<Measured> {
 
 pub(crate) fn apply_python() -> mp::Result<Measured> {
     let pool = our_pool()?;
-    against_python("apply", SLOW_APPLIES, SLOW_APPLIES, || our_apply(&pool))
+    PYTHON.measure("apply", SLOW_APPLIES, SLOW_APPLIES, || our_apply(&pool))
 }
 
 /// What keeps a core busy for a while.
@@ -208,19 +209,4 @@ pub(crate) fn first_result_procspawn() -> mp::Result<Measured> {
     let call = |pool: &procspawn::Pool| Ok(pool.spawn(6, |number| number + 1).join()?);
     let other = || first_result(start, call);
     Pairs::measure(START_WARM_UP, START_ROUNDS, our_first_result, || turn(STARTS, other))
-}
-
-/// Asks for `job` with so many calls, and shows the time of one of `parts` of it.
-fn against_python(
-    job: &str,
-    calls: u32,
-    parts: u32,
-    ours: impl FnMut() -> mp::Result<Duration>,
-) -> mp::Result<Measured> {
-    let Some(python) = python::plain() else {
-        return Ok(Measured::Skipped("python3 not installed".to_owned()));
-    };
-    let mut peer = Peer::start(&python, "pool.py")?;
-    let request = format!("{job} {calls}");
-    Pairs::measure(WARM_UP, ROUNDS, ours, || Ok(peer.ask(&request)? / parts))
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use crate::pair::{Measured, Pairs};
+
 const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A script of `python/` that answers each line of its input with microseconds.
@@ -53,6 +55,32 @@ impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.requests.take()); // the end of its input is the end of the script
         let _ended = self.process.wait();
+    }
+}
+
+/// How a case is measured against a script of the system's Python.
+pub(crate) struct Against {
+    pub(crate) script: &'static str,
+    pub(crate) warm_up: usize,
+    pub(crate) rounds: usize,
+}
+
+impl Against {
+    /// Asks for `job` so many times at once, and shows the time of one of `parts` of it.
+    pub(crate) fn measure(
+        &self,
+        job: &str,
+        number: u32,
+        parts: u32,
+        ours: impl FnMut() -> mp::Result<Duration>,
+    ) -> mp::Result<Measured> {
+        let Some(python) = plain() else {
+            return Ok(Measured::Skipped("python3 not installed".to_owned()));
+        };
+        let mut peer = Peer::start(&python, self.script)?;
+        let request = format!("{job} {number}");
+        let other = || Ok(peer.ask(&request)? / parts);
+        Pairs::measure(self.warm_up, self.rounds, ours, other)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::bare::{self, Ring};
 use crate::duet::{Duet, Part, Parts, Players};
 use crate::pair::{Measured, Pairs, time};
 use crate::peers::{self, Iceoryx, IpcChannel};
-use crate::python::{self, Peer};
+use crate::python::{self, Against, Peer};
 use crate::stream::{Blocks, Numbers, Streaming, check_sum};
 use crate::sync::{self, CALLS};
 
@@ -39,6 +39,7 @@ const IDLE: Duration = Duration::from_secs(3);
 const IDLE_ROUNDS: usize = 3;
 /// The time of which the processor time of a consumer is shown as a share.
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+const PYTHON: Against = Against { script: "queues.py", warm_up: WARM_UP, rounds: ROUNDS };
 
 impl Numbers for mp::Queue<u64> {
     fn sender(self) -> mp::Result<impl FnMut(u64) -> mp::Result<()> + 'static> {
@@ -94,7 +95,7 @@ fn between(mut ours: Streaming, mut other: Streaming) -> mp::Result<Measured> {
 
 pub(crate) fn u64_python() -> mp::Result<Measured> {
     let mut ours = our_numbers()?;
-    against_python("numbers", PYTHON_NUMBERS, PYTHON_NUMBERS / CALLS, || ours.measure())
+    PYTHON.measure("numbers", PYTHON_NUMBERS, PYTHON_NUMBERS / CALLS, || ours.measure())
 }
 
 pub(crate) fn u64_ipc_channel() -> mp::Result<Measured> {
@@ -217,7 +218,7 @@ pub(crate) fn mib_bare_ring() -> mp::Result<Measured> {
 pub(crate) fn mib_python() -> mp::Result<Measured> {
     let mut ours = our_blocks(MIB_BLOCKS, MIB)?;
     let request = "blocks";
-    against_python(request, PYTHON_MIB_BLOCKS, PYTHON_MIB_BLOCKS, || ours.measure())
+    PYTHON.measure(request, PYTHON_MIB_BLOCKS, PYTHON_MIB_BLOCKS, || ours.measure())
 }
 
 /// A number goes there and comes back one higher.
@@ -273,7 +274,7 @@ pub(crate) fn ping_pong_bare() -> mp::Result<Measured> {
 pub(crate) fn ping_pong_python() -> mp::Result<Measured> {
     let mut ours = Players::start(&our_ping_pong(PING_PONGS)?)?;
     let ours = || Ok(ours.play()? / PING_PONGS);
-    against_python("ping_pong", PYTHON_PING_PONGS, PYTHON_PING_PONGS, ours)
+    PYTHON.measure("ping_pong", PYTHON_PING_PONGS, PYTHON_PING_PONGS, ours)
 }
 
 pub(crate) fn ping_pong_one_core() -> mp::Result<Measured> {
@@ -307,19 +308,4 @@ fn wait_for_an_item(items: mp::Queue<u64>, ready: mp::Queue<()>) -> mp::Result<D
     let item = items.get()?;
     mp::ensure!(item == 7, "{item} was never put");
     Ok(bare::cpu_time()? - before)
-}
-
-/// Asks for `job` with so many messages, and shows the time of one of `parts` of it.
-fn against_python(
-    job: &str,
-    messages: u32,
-    parts: u32,
-    ours: impl FnMut() -> mp::Result<Duration>,
-) -> mp::Result<Measured> {
-    let Some(python) = python::plain() else {
-        return Ok(Measured::Skipped("python3 not installed".to_owned()));
-    };
-    let mut peer = Peer::start(&python, "queues.py")?;
-    let request = format!("{job} {messages}");
-    Pairs::measure(WARM_UP, ROUNDS, ours, || Ok(peer.ask(&request)? / parts))
 }

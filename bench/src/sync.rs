@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bare::{RobustMutex, Signals};
 use crate::duet::{Duet, Players};
 use crate::pair::{Measured, Pairs, time};
-use crate::python::{self, Peer};
+use crate::python::Against;
 
 const WARM_UP: usize = 2;
 const ROUNDS: usize = 31;
@@ -25,6 +25,7 @@ const PYTHON_CONTENDED: u32 = 20 * CALLS;
 pub(crate) const PING_PONGS: u32 = 5000;
 const PYTHON_PING_PONGS: u32 = 500;
 const NEW_LOCKS: u32 = 200;
+const PYTHON: Against = Against { script: "sync.py", warm_up: 1, rounds: PYTHON_ROUNDS };
 
 pub(crate) fn lock_uncontended() -> mp::Result<Measured> {
     let (ours, other) = (mp::Lock::new()?, parking_lot::Mutex::new(()));
@@ -99,7 +100,7 @@ pub(crate) fn lock_contended_python() -> mp::Result<Measured> {
     let ours = Counting::new(mp::Lock::new()?)?;
     let mut players = Players::start(&ours)?;
     let measure_ours = || ours.measure(&mut players);
-    against_python("lock", PYTHON_CONTENDED, 2 * PYTHON_CONTENDED / CALLS, measure_ours)
+    PYTHON.measure("lock", PYTHON_CONTENDED, 2 * PYTHON_CONTENDED / CALLS, measure_ours)
 }
 
 /// One event for each direction.
@@ -180,12 +181,12 @@ fn round_of(players: &mut Players) -> mp::Result<Duration> {
 
 pub(crate) fn event_python() -> mp::Result<Measured> {
     let mut players = Players::start(&Events::new()?)?;
-    against_python("event", PYTHON_PING_PONGS, PYTHON_PING_PONGS, || round_of(&mut players))
+    PYTHON.measure("event", PYTHON_PING_PONGS, PYTHON_PING_PONGS, || round_of(&mut players))
 }
 
 pub(crate) fn condition_python() -> mp::Result<Measured> {
     let mut players = Players::start(&Turns::new()?)?;
-    against_python("condition", PYTHON_PING_PONGS, PYTHON_PING_PONGS, || round_of(&mut players))
+    PYTHON.measure("condition", PYTHON_PING_PONGS, PYTHON_PING_PONGS, || round_of(&mut players))
 }
 
 pub(crate) fn event_one_core() -> mp::Result<Measured> {
@@ -216,20 +217,5 @@ pub(crate) fn create_lock() -> mp::Result<Measured> {
         mp::ensure!(!locks.iter().any(mp::Lock::is_locked), "a new lock is not free");
         Ok(elapsed / NEW_LOCKS)
     };
-    against_python("create", NEW_LOCKS, NEW_LOCKS, ours)
-}
-
-/// Asks for `job` so often at once, and shows the time of one of `parts` of it.
-fn against_python(
-    job: &str,
-    number: u32,
-    parts: u32,
-    ours: impl FnMut() -> mp::Result<Duration>,
-) -> mp::Result<Measured> {
-    let Some(python) = python::plain() else {
-        return Ok(Measured::Skipped("python3 not installed".to_owned()));
-    };
-    let mut peer = Peer::start(&python, "sync.py")?;
-    let request = format!("{job} {number}");
-    Pairs::measure(1, PYTHON_ROUNDS, ours, || Ok(peer.ask(&request)? / parts))
+    PYTHON.measure("create", NEW_LOCKS, NEW_LOCKS, ours)
 }

@@ -46,7 +46,8 @@ impl Panicked {
     }
 }
 
-fn text_of(payload: &dyn Any) -> Option<String> {
+/// The text of a panic, if what it carried is one.
+pub fn text_of(payload: &dyn Any) -> Option<String> {
     let text = payload.downcast_ref::<String>().cloned();
     text.or_else(|| payload.downcast_ref::<&'static str>().map(ToString::to_string))
 }
@@ -137,12 +138,21 @@ fn catch_as<R>(
 }
 
 /// Drops what a panic carried; its destructor is the user's code and may panic again.
-fn discard(payload: Box<dyn Any + Send>) {
+pub fn discard(payload: Box<dyn Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
         && text_of(&*again).is_none()
     {
         std::mem::forget(again); // no end to this in sight
     }
+}
+
+/// Marks the place in a stack from which on it is the user's; see `Frames`.
+#[inline(never)]
+pub fn __mp_begin_short_backtrace<T>(call: impl FnOnce() -> T) -> T {
+    let value = call();
+    // Keeps this frame on the stack: the call above must not become a jump.
+    std::hint::black_box(());
+    value
 }
 
 /// Prints a trace on standard error in one piece, as Python does: first the process.

@@ -162,7 +162,7 @@ impl<F> ThreadBuilder<F> {
 fn run<T>(target: impl FnOnce() -> Result<T>, name: &str) -> Result<T, ThreadError> {
     let origin = || Origin::current_thread(name);
     // The text of an error is the user's code too.
-    let call = || match __mp_begin_short_backtrace(target) {
+    let call = || match panic::__mp_begin_short_backtrace(target) {
         Ok(value) => Ok(value),
         Err(error) => Err(RemoteException::from_raised(&error, origin())),
     };
@@ -170,15 +170,6 @@ fn run<T>(target: impl FnOnce() -> Result<T>, name: &str) -> Result<T, ThreadErr
         Ok(outcome) => outcome.map_err(ThreadError::Exception),
         Err(panicked) => Err(ThreadError::Exception(panicked)),
     }
-}
-
-/// Marks the place in a stack from which on it is the user's; see `Frames`.
-#[inline(never)]
-fn __mp_begin_short_backtrace<T>(target: impl FnOnce() -> T) -> T {
-    let value = target();
-    // Keeps this frame on the stack: the call above must not become a jump.
-    std::hint::black_box(());
-    value
 }
 
 impl Core {

@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{JoinHandle, ThreadId};
 
+use mp_context::__private::discard;
 use parking_lot::Mutex;
-
-use crate::task::discard;
 
 type Callback = Box<dyn FnOnce() + Send>;
 

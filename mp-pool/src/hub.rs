@@ -133,6 +133,7 @@ impl Debug for Hub {
 /// Tasks on their way for each worker, so that none has to wait for the next.
 const DEPTH: usize = 128;
 const LEAST_DEPTH: usize = 64;
+
 impl Hub {
     /// Starts the workers; when one of the first cannot be started, none is left.
     pub(crate) fn start(plan: Plan) -> Result<Arc<Hub>, PoolError> {
@@ -298,9 +299,9 @@ impl Hub {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        // Of those that were cancelled, messages may be left.
         // One in hand for each worker, and the next.
         let few = self.plan.processes.saturating_mul(2);
+        // Of those that were cancelled, messages may be left.
         state.desk.has_room(few) && self.tasks.len() <= 2 * state.desk.slots()
     }
 

@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 
-use mp_context::__private::{Job, captureless, catch};
+use mp_context::__private::{__mp_begin_short_backtrace, Job, captureless, catch};
 use mp_context::Target;
 use mp_reduction::{Attachments, decode_from, encode_bytes, encode_into};
 use mp_remote_exception::{Origin, RemoteException, Result};
@@ -92,24 +92,18 @@ where
 {
     |bytes, attachments, out| {
         run(bytes, attachments, out, |items: Vec<Item>| {
-            let call = |item| match catch(|| __mp_begin_short_backtrace(|| C::call(item))) {
-                Ok(Ok(value)) => Ok(value),
-                Ok(Err(error)) => Err(RemoteException::from_raised(&error, Origin::current())),
-                Err(panicked) => Err(panicked),
-            };
+            let call = |item| attempt(|| __mp_begin_short_backtrace(|| C::call(item)));
             let each: Each<C::Output> = items.into_iter().map(call).collect();
             Ok(each)
         })
     }
 }
 
-/// Marks the place in a stack from which on it is the user's; see `Frames`.
-#[inline(never)]
-fn __mp_begin_short_backtrace<R>(call: impl FnOnce() -> R) -> R {
-    let outcome = call();
-    // Keeps this frame on the stack: the call above must not become a jump.
-    std::hint::black_box(());
-    outcome
+/// What a call returned, or the error that it raised or the panic that it ended in.
+pub(crate) fn attempt<R>(
+    call: impl FnOnce() -> Result<R>,
+) -> std::result::Result<R, RemoteException> {
+    catch(call)?.map_err(|error| RemoteException::from_raised(&error, Origin::current()))
 }
 
 /// Decodes the arguments, has them worked on, and encodes what comes of it behind what is in `out`.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use mp_context::__private::{Completion, End};
+use mp_context::__private::{Completion, End, text_of};
 use mp_context::Worker;
 use mp_sync::parts::after;
 use parking_lot::Mutex;
@@ -135,8 +135,7 @@ pub(crate) fn decode<R: DeserializeOwned>(outcome: Outcome<'_>) -> Result<R, Poo
     let decoded =
         catch_unwind(AssertUnwindSafe(|| job::result(ran.bytes, &attachments, ran.worker)));
     decoded.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+        let text = text_of(&*panic).unwrap_or_else(|| "no text".to_owned());
         let what = format!("gave a result whose Deserialize panicked here: {text}");
         Err(PoolError::Transfer { worker: (ran.worker)(), what })
     })

@@ -1,11 +1,10 @@
 //! A task, from the call that makes it to the one who is told of its outcome.
 
-use std::any::Any;
 use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use mp_context::__private::Job;
+use mp_context::__private::{Job, discard};
 use mp_queues::QueueError;
 use mp_reduction::{Attachments, EncodeError};
 
@@ -76,12 +75,5 @@ pub(crate) fn tell(sink: Arc<dyn Sink>, part: usize, outcome: Outcome<'_>) {
     if let Err(panic) = told {
         log::error!("a pool tells of a result, and something in that panics");
         discard(panic);
-    }
-}
-
-/// Drops what a panic carried, which may panic again.
-pub(crate) fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again); // no end to this in sight
     }
 }

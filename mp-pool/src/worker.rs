@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mp_context::__private::{captureless, catch};
+use mp_context::__private::captureless;
 use mp_context::Target;
 use mp_queues::QueueError;
 use mp_queues::parts::Messages;
 use mp_reduction::{Attachments, encode_bytes};
-use mp_remote_exception::{Error, Origin, RemoteException, Result};
+use mp_remote_exception::{Error, Result};
 use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +42,7 @@ where
         }
         Ok(())
     };
-    let ready = match catch(initialize) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(RemoteException::from_raised(&error, Origin::current())),
-        Err(panicked) => Err(panicked),
-    };
-    if let Err(remote) = ready {
+    if let Err(remote) = job::attempt(initialize) {
         let mut report = terms.report(News::Unready, None);
         encode_bytes(&remote, &mut report)?;
         terms.reports.put(&report, &Attachments::default())?;

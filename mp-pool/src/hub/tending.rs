@@ -115,8 +115,10 @@ pub(crate) struct Tending<'a> {
 }
 
 impl<'a> Tending<'a> {
-    /// The caller has noted that somebody tends.
-    fn begin(hub: &'a Hub) -> Tending<'a> {
+    /// Notes that somebody tends; nobody does yet.
+    fn begin(hub: &'a Hub, state: &mut State) -> Tending<'a> {
+        state.is_tended = true;
+        state.tended += 1;
         Tending { hub, settled: Settled::default(), pace: Pace::default(), has_gathered: false }
     }
 }
@@ -240,9 +242,7 @@ impl Hub {
         if state.is_tended || state.is_over {
             return None;
         }
-        state.is_tended = true;
-        state.tended += 1;
-        Some(Tending::begin(self))
+        Some(Tending::begin(self, &mut state))
     }
 
     /// The thread of the pool.
@@ -263,9 +263,8 @@ impl Hub {
             if state.bulks > 0 && !self.is_neglected(&mut state) {
                 continue;
             }
-            state.is_tended = true;
+            let mut tending = Tending::begin(self, &mut state);
             drop(state);
-            let mut tending = Tending::begin(self);
             tending.tend(&|| !self.needs_tending(&self.state.lock()));
         }
     }
@@ -378,14 +377,14 @@ impl Hub {
     /// A worker is dead, and all that it has reported is taken.
     fn bury(&self, state: &mut State, settled: &mut Settled, number: u32, now: Instant) {
         let Some(worker) = state.staff.get_mut(number) else { return };
-        let code = worker.process.as_deref().and_then(Process::exitcode);
+        let process = worker.process.clone();
+        let exitcode = process.as_deref().and_then(Process::exitcode);
         // What kills like that comes from outside, as a rule; an initializer may have asked for too much memory.
-        let from_outside = !self.plan.is_careful && code == Some(-SIGKILL);
+        let from_outside = !self.plan.is_careful && exitcode == Some(-SIGKILL);
         let Some((stage, worker)) = state.staff.leave(number, from_outside, now) else { return };
         let name = self.worker_name(number);
-        let failure = worker.process.as_deref().and_then(|process| Process::join(process).err());
-        let (pid, exitcode) =
-            worker.process.as_deref().map_or((0, None), |p| (p.pid(), p.exitcode()));
+        let failure = process.as_deref().and_then(|process| Process::join(process).err());
+        let pid = process.as_deref().map_or(0, Process::pid);
         for place in state.desk.places() {
             let claim = self.claims.word(place.slot).map_or(Claim::Free, |word| word.get());
             if claim.worker() != Some(number) {

@@ -3,7 +3,7 @@
 //! What a call makes of its arguments is its answer, whatever the user's code does on the way; only what
 //! leaves the process without object or queues ends it.
 
-use mp_context::__private::catch;
+use mp_context::__private::{__mp_begin_short_backtrace, catch};
 use mp_context::{RemoteException, Result};
 use mp_queues::QueueError;
 use mp_reduction::{Attachments, decode_from, encode_into};
@@ -11,6 +11,7 @@ use mp_remote_exception::Origin;
 
 use super::line::{Line, to_runner, to_worker};
 use super::runnee::ProcessRunnee;
+use crate::error::InFull;
 
 /// A buffer that grew beyond this for one message is given back.
 const KEPT_LEN: usize = 1 << 20;
@@ -27,7 +28,7 @@ enum Answer {
 /// What the process runs.
 pub(super) fn work<R: ProcessRunnee>(init: R::Init, line: Line) -> Result<()> {
     let none = Attachments::default();
-    let mut runnee = __mp_begin_short_backtrace(R::new, init)?;
+    let mut runnee = __mp_begin_short_backtrace(|| R::new(init))?;
     line.results.put(&[to_runner::READY], &none)?;
     let (mut call, mut answer) = (Vec::new(), Vec::new());
     loop {
@@ -46,7 +47,7 @@ pub(super) fn work<R: ProcessRunnee>(init: R::Init, line: Line) -> Result<()> {
         }
     }
     line.results.put(&[to_runner::FINISHING], &none)?;
-    __mp_begin_short_backtrace(R::finish, runnee)
+    __mp_begin_short_backtrace(|| runnee.finish())
 }
 
 /// Makes a call; what it returned is in `answer`.
@@ -61,7 +62,7 @@ fn serve<R: ProcessRunnee>(
     let call = || {
         let attachments = match attachments {
             Ok(attachments) => attachments,
-            Err(error) => return Answer::ArgumentsLost(in_full(&error)),
+            Err(error) => return Answer::ArgumentsLost(InFull(&error).to_string()),
         };
         let arguments = match decode_from(arguments, &attachments) {
             Ok(arguments) => arguments,
@@ -69,7 +70,7 @@ fn serve<R: ProcessRunnee>(
         };
         // The call alone decides how long the descriptors in its arguments stay open.
         drop(attachments);
-        match __mp_begin_short_backtrace_of_call(runnee, arguments) {
+        match __mp_begin_short_backtrace(|| runnee.call(arguments)) {
             Ok(value) => {
                 answer.push(to_runner::RETURNED);
                 match encode_into(&value, answer) {
@@ -83,26 +84,6 @@ fn serve<R: ProcessRunnee>(
     catch(call).unwrap_or_else(Answer::Raised)
 }
 
-/// Marks the place in a stack from which on it is the user's; see `Frames`.
-#[inline(never)]
-fn __mp_begin_short_backtrace<A, T>(users: fn(A) -> Result<T>, argument: A) -> Result<T> {
-    let outcome = users(argument);
-    // Keeps this frame on the stack: the call above must not become a jump.
-    std::hint::black_box(());
-    outcome
-}
-
-/// The same for a call, without a closure between the mark and the user's function.
-#[inline(never)]
-fn __mp_begin_short_backtrace_of_call<R: ProcessRunnee>(
-    runnee: &mut R,
-    arguments: R::Args,
-) -> Result<R::Out> {
-    let outcome = runnee.call(arguments);
-    std::hint::black_box(());
-    outcome
-}
-
 /// Puts an answer, or at least that there is no room for it.
 fn tell(line: &Line, outcome: Answer, answer: &mut Vec<u8>) -> Result<()> {
     if !line.is_heard() {
@@ -114,7 +95,7 @@ fn tell(line: &Line, outcome: Answer, answer: &mut Vec<u8>) -> Result<()> {
     let (kind, text) = match outcome {
         Answer::Returned(attachments) => match line.results.put(answer, &attachments) {
             Ok(()) => return Ok(()),
-            Err(error) => (to_runner::RESULT_LOST, in_full(&error)),
+            Err(error) => (to_runner::RESULT_LOST, InFull(&error).to_string()),
         },
         Answer::Raised(error) => {
             answer.clear();
@@ -132,15 +113,4 @@ fn tell(line: &Line, outcome: Answer, answer: &mut Vec<u8>) -> Result<()> {
     answer.push(kind);
     answer.extend_from_slice(text.as_bytes());
     Ok(line.results.put(answer, &Attachments::default())?)
-}
-
-/// The text of an error with that of what caused it.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
