@@ -246,9 +246,9 @@ impl<R: Send + 'static> AsyncResult<R> {
     /// # Errors
     ///
     /// As `get`.
-    pub fn into_result(self) -> Result<R, PoolError> {
+    pub fn into_result(mut self) -> Result<R, PoolError> {
         self.await_end(None)?;
-        self.outcome.into_inner().unwrap_or_else(|| self.cell.take())
+        self.outcome.take().unwrap_or_else(|| self.cell.take())
     }
 
     /// Has `callback` called with the outcome, once, before those who wait for it go on. That is done by a thread of the
@@ -307,6 +307,15 @@ impl<R: Send + 'static> AsyncResult<R> {
     /// The outcome of one that has ended.
     fn outcome(&self) -> &Result<R, PoolError> {
         self.outcome.get_or_init(|| self.cell.take())
+    }
+}
+
+/// Drops a result that is there, and that nobody has asked for, here and now: whoever has told of it may have the cell a
+/// moment longer.
+impl<R> Drop for AsyncResult<R> {
+    fn drop(&mut self) {
+        let unasked = self.cell.state.lock().value.take();
+        drop(unasked);
     }
 }
 
