@@ -26,25 +26,20 @@ impl<T: Serialize + ?Sized> Serialize for Deep<&T> {
     }
 }
 
-/// Whether a type is a number of the language, which nests nothing: looking at the stack for each would take as long as encoding it.
+/// Whether a type is a number of the language, or a reference to one as a slice gives: it nests nothing, and looking at the
+/// stack for each would take as long as encoding it.
 ///
 /// Known by its name, for the type may hold references; the compiler makes a constant of it.
 fn is_number<T: ?Sized>() -> bool {
-    matches!(
-        std::any::type_name::<T>(),
-        "u8" | "u16"
-            | "u32"
-            | "u64"
-            | "usize"
-            | "i8"
-            | "i16"
-            | "i32"
-            | "i64"
-            | "isize"
-            | "f32"
-            | "f64"
-            | "bool"
-    )
+    macro_rules! is_one_of {
+        ($($number:ident),*) => {
+            matches!(
+                std::any::type_name::<T>(),
+                $(stringify!($number) | concat!("&", stringify!($number)))|*
+            )
+        };
+    }
+    is_one_of!(u8, u16, u32, u64, usize, i8, i16, i32, i64, isize, f32, f64, bool)
 }
 
 /// Methods that take a value without parts.
@@ -207,5 +202,19 @@ impl<C: SerializeMap> SerializeMap for Deep<C> {
 
     fn end(self) -> Result<C::Ok, C::Error> {
         self.0.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_known_as_such_and_what_may_nest_is_not() {
+        assert!(
+            is_number::<u64>() && is_number::<&u64>() && is_number::<&f32>() && is_number::<bool>()
+        );
+        assert!(!is_number::<&&u64>() && !is_number::<Option<u64>>() && !is_number::<[u8]>());
+        assert!(!is_number::<str>() && !is_number::<Box<u64>>() && !is_number::<(u64,)>());
     }
 }
