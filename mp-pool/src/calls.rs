@@ -36,6 +36,8 @@ impl<'a> Calls<'a> {
 
 /// As many chunks of a map for each worker, as in Python.
 const CHUNKS: usize = 4;
+/// Room for the arguments of a call of which nothing is known.
+const SHORT: usize = 24;
 /// A map that waits has so many chunks on their way for each worker at most.
 const MAP_AHEAD: usize = 256;
 
@@ -93,7 +95,7 @@ impl Calls<'_> {
         let cell = Cell::new(hub);
         let sink: Arc<dyn Sink> = Arc::clone(&cell) as Arc<dyn Sink>;
         let job = (job::single::<All<F>, Args>(), type_name::<F>());
-        let task = Task::new((sink, 0), job, &self.options, |to| encode_into(args, to));
+        let task = Task::new((sink, 0), job, &self.options, SHORT, |to| encode_into(args, to));
         let turn = match task {
             Ok(task) => Some(hub.submit(task, submitter)?),
             Err(error) => {
@@ -225,6 +227,8 @@ impl Calls<'_> {
         let job = (job::chunk::<C, T>(), type_name::<C>());
         let ahead = MAP_AHEAD.saturating_mul(hub.processes());
         let mut turns = Vec::new();
+        // Of the chunk before: a message that grows while it is encoded is copied again and again.
+        let mut len = SHORT;
         let (submitter, stream) = if waits {
             (Submitter::Bulk, Stream::bulk(hub)?)
         } else {
@@ -238,8 +242,12 @@ impl Calls<'_> {
             }
             let part = gather.enter(chunk.len());
             let sink: Arc<dyn Sink> = Arc::clone(&gather) as Arc<dyn Sink>;
-            let task = Task::new((sink, part), job, &self.options, |to| encode_into(chunk, to));
-            let submitted = task.and_then(|task| hub.submit(task, submitter));
+            let task =
+                Task::new((sink, part), job, &self.options, len, |to| encode_into(chunk, to));
+            let submitted = task.and_then(|task| {
+                len = task.message.len();
+                hub.submit(task, submitter)
+            });
             match submitted {
                 Ok(turn) if !waits => turns.push(turn),
                 Ok(_) => {}
@@ -304,7 +312,7 @@ impl Calls<'_> {
         let _known_by_its_type = function;
         let make_task = |chunk: &[T], to: (Arc<dyn Sink>, usize), options: &TaskOptions| {
             let job = (job::each::<One<F>, T>(), type_name::<F>());
-            Task::new(to, job, options, |message| encode_into(chunk, message))
+            Task::new(to, job, options, SHORT, |message| encode_into(chunk, message))
         };
         let (input, options) = (items.into_iter(), self.options.clone());
         Imap::new(self.hub, input, is_ordered, Box::new(make_task), options)

@@ -53,16 +53,18 @@ impl Debug for Task {
 }
 
 impl Task {
-    /// A task with the arguments that `encode` appends.
+    /// A task with the arguments that `encode` appends, about `len` bytes.
     pub(crate) fn new(
         (sink, part): (Arc<dyn Sink>, usize),
         (job, function): (Job, &'static str),
         options: &TaskOptions,
+        len: usize,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
     ) -> Result<Task, PoolError> {
         let head = TaskHead::new(job, options.limits)
             .ok_or(PoolError::FunctionOutsideProgram { function })?;
-        let mut message = vec![0; TaskHead::LEN];
+        let mut message = Vec::with_capacity(TaskHead::LEN + len);
+        message.resize(TaskHead::LEN, 0);
         let attachments = encode(&mut message).map_err(PoolError::Encode)?;
         let (retries, idempotent) = (options.retries, options.idempotent);
         Ok(Task { sink, part, head, message, attachments, retries, idempotent, verdict: None })

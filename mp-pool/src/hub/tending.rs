@@ -27,6 +27,8 @@ use crate::task::{self, Outcome, Ran, Sink, Task};
 const NEGLECT: Duration = Duration::from_millis(2);
 /// How long reports are left to gather while the workers have enough to do.
 const GATHER: Duration = Duration::from_micros(30);
+/// Longer reports do not leave their memory for others.
+const KEPT_LEN: usize = 2 << 20;
 const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 /// So many reports are taken before their sinks are told.
 const PORTION: usize = 256;
@@ -47,8 +49,16 @@ struct Settled {
 }
 
 enum Fate {
-    Short { range: Range<usize>, worker: u32 },
-    Long { bytes: Vec<u8>, attachments: Result<Attachments, QueueError>, worker: u32 },
+    Short {
+        range: Range<usize>,
+        worker: u32,
+    },
+    /// The whole report.
+    Long {
+        report: Vec<u8>,
+        attachments: Result<Attachments, QueueError>,
+        worker: u32,
+    },
     Failed(PoolError),
 }
 
@@ -71,8 +81,8 @@ impl Settled {
                     attachments: Ok(Attachments::default()),
                     worker: &name(*worker),
                 }),
-                Fate::Long { bytes, attachments, worker } => Outcome::Ran(Ran {
-                    bytes,
+                Fate::Long { report, attachments, worker } => Outcome::Ran(Ran {
+                    bytes: &report[ReportHead::LEN..],
                     attachments: attachments.clone(),
                     worker: &name(*worker),
                 }),
@@ -80,6 +90,12 @@ impl Settled {
             };
             task::tell(sink, part, outcome);
             self.told += 1;
+            // Memory that is there is read into again: new memory costs as much as what is done with it.
+            if let Fate::Long { report, .. } = fate
+                && (self.buffer.capacity()..=KEPT_LEN).contains(&report.capacity())
+            {
+                self.buffer = report;
+            }
         }
         self.bytes.clear();
     }
@@ -364,9 +380,8 @@ impl Hub {
                         Fate::Short { range: start..settled.bytes.len(), worker }
                     }
                     attachments => {
-                        let mut bytes = std::mem::take(&mut settled.buffer);
-                        bytes.drain(..ReportHead::LEN);
-                        Fate::Long { bytes, attachments, worker }
+                        let report = std::mem::take(&mut settled.buffer);
+                        Fate::Long { report, attachments, worker }
                     }
                 };
                 settled.fates.push((sink, part, fate));
