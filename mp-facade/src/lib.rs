@@ -14,6 +14,12 @@ pub use mp_context::{
     init, log_origin, parent_process, set_executable, wait,
 };
 pub use mp_macros::main;
+#[doc(hidden)]
+pub use mp_manager::__private as __managed;
+pub use mp_manager::{
+    Args, Manageable, Managed, Manager, ManagerError, ObjectInfo, Proxy, ServerProcess,
+    ServerProcessBuilder, SyncManager, TypedProxy, managed,
+};
 #[cfg(feature = "progress-bar")]
 pub use mp_pool::progress_bar;
 pub use mp_pool::{

@@ -9,7 +9,7 @@ use mp_context::{Process, ProcessBuilder, ProcessError, Target, cpu_count};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::PoolError;
+use crate::error::{PROCESSES, PROCESSORS, PoolError, TASKS_PER_WORKER};
 use crate::hub::{Hub, Plan};
 use crate::pool::Pool;
 use crate::worker::{Terms, work};
@@ -138,13 +138,13 @@ impl PoolBuilder {
     /// As [`Pool::new`], and [`PoolError::Invalid`] for workers that end before their first task.
     pub fn start(self) -> Result<Pool, PoolError> {
         if self.processes == 0 {
-            return Err(PoolError::Invalid { what: "the number of processes" });
+            return Err(PoolError::Invalid { what: PROCESSES });
         }
         if self.max_tasks == Some(0) {
-            return Err(PoolError::Invalid { what: "the number of tasks of a worker" });
+            return Err(PoolError::Invalid { what: TASKS_PER_WORKER });
         }
         if self.cpus.as_ref().is_some_and(Vec::is_empty) {
-            return Err(PoolError::Invalid { what: "the number of processors" });
+            return Err(PoolError::Invalid { what: PROCESSORS });
         }
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let name = self

@@ -15,7 +15,7 @@ use crate::hub::{Hub, Submitter};
 use crate::imap::Imap;
 use crate::job::{self, All, One, Takes};
 use crate::map::Gather;
-use crate::options::TaskOptions;
+use crate::options::{TaskOptions, chunksize};
 use crate::result::{AsyncResult, Cell, result_here};
 use crate::state::desk::Turn;
 use crate::task::{Outcome, Sink, Task};
@@ -34,8 +34,6 @@ impl<'a> Calls<'a> {
     }
 }
 
-/// As many chunks of a map for each worker, as in Python.
-const CHUNKS: usize = 4;
 /// Room for the arguments of a call of which nothing is known.
 const SHORT: usize = 24;
 /// A map that waits has so many chunks on their way for each worker at most.
@@ -197,18 +195,15 @@ impl Calls<'_> {
         C::Output: Serialize + DeserializeOwned + Send + 'static,
     {
         let hub = self.hub;
-        if self.options.chunksize == Some(0) {
-            return Err(PoolError::Invalid { what: "the size of a chunk" });
-        }
+        let chunk = |items| chunksize(&self.options, items, hub.processes());
+        chunk(0)?;
         let is_reported_here = self.options.progress.is_some() && hub.callbacks.is_this_thread();
         if waits && (is_reported_here || !hub.may_wait()) {
             return Err(PoolError::InCallback);
         }
         hub.check_open()?;
         let items: Vec<T> = items.into_iter().collect();
-        let default = || items.len().div_ceil(CHUNKS.saturating_mul(hub.processes())).max(1);
-        let chunksize = self.options.chunksize.unwrap_or_else(default);
-        self.submit_all::<C, T>(&items, chunksize, waits)
+        self.submit_all::<C, T>(&items, chunk(items.len())?, waits)
     }
 
     fn submit_all<C, T>(

@@ -115,6 +115,16 @@ impl From<QueueError> for PoolError {
     }
 }
 
+pub(crate) const PROCESSES: &str = "the number of processes";
+pub(crate) const TASKS_PER_WORKER: &str = "the number of tasks of a worker";
+pub(crate) const PROCESSORS: &str = "the number of processors";
+pub(crate) const CHUNKSIZE: &str = "the size of a chunk";
+pub(crate) const LOOK_AHEAD: &str = "the look-ahead";
+
+/// All that [`PoolError::Invalid`] is about.
+pub(crate) const AT_LEAST_ONE: [&str; 5] =
+    [PROCESSES, TASKS_PER_WORKER, PROCESSORS, CHUNKSIZE, LOOK_AHEAD];
+
 /// The death of a worker in words.
 struct Died {
     pid: u32,

@@ -16,7 +16,7 @@ use crate::error::PoolError;
 use crate::hub::{Hub, Submitter};
 use crate::job::Each;
 use crate::map::report;
-use crate::options::{Progress, ProgressHook, TaskOptions};
+use crate::options::{Progress, ProgressHook, TaskOptions, look_ahead};
 use crate::result::decode;
 use crate::task::{Outcome, Sink, Task};
 
@@ -122,17 +122,7 @@ where
         make_task: MakeTask<I::Item>,
         options: TaskOptions,
     ) -> Result<Imap<I, R>, PoolError> {
-        /// Chunks of the look-ahead for each worker.
-        const CHUNKS_AHEAD: usize = 16;
-        let chunksize = options.chunksize.unwrap_or(1);
-        let look_ahead = options.look_ahead.unwrap_or_else(|| {
-            chunksize.saturating_mul(hub.processes()).saturating_mul(CHUNKS_AHEAD)
-        });
-        for (value, what) in [(chunksize, "the size of a chunk"), (look_ahead, "the look-ahead")] {
-            if value == 0 {
-                return Err(PoolError::Invalid { what });
-            }
-        }
+        let (chunksize, look_ahead) = look_ahead(&options, hub.processes())?;
         if options.progress.is_some() && hub.callbacks.is_this_thread() {
             return Err(PoolError::InCallback);
         }

@@ -165,11 +165,19 @@ pub(crate) fn result<R: DeserializeOwned>(
     attachments: &Attachments,
     worker: impl FnOnce() -> String,
 ) -> std::result::Result<R, PoolError> {
+    decode_from(returned(outcome, worker)?, attachments).map_err(PoolError::Decode)
+}
+
+/// The encoded result in an outcome.
+pub(crate) fn returned(
+    outcome: &[u8],
+    worker: impl FnOnce() -> String,
+) -> std::result::Result<&[u8], PoolError> {
     let Some((kind, body)) = outcome.split_first() else {
         return Err(PoolError::Transfer { worker: worker(), what: "sent no outcome".to_owned() });
     };
     match *kind {
-        RETURNED => decode_from(body, attachments).map_err(PoolError::Decode),
+        RETURNED => Ok(body),
         RAISED => Err(match decode_from(body, &Attachments::default()) {
             Ok(remote) => PoolError::Exception(remote),
             Err(error) => PoolError::Decode(error),

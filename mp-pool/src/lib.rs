@@ -8,15 +8,18 @@ mod claims;
 mod clock;
 mod current_task;
 mod error;
+mod error_wire;
 mod hub;
 mod imap;
 mod job;
 mod map;
 mod message;
 mod options;
+mod order;
 mod pool;
 #[cfg(feature = "progress-bar")]
 mod progress_bar;
+mod raw;
 mod result;
 mod runner;
 mod state;
@@ -35,3 +38,13 @@ pub use progress_bar::progress_bar;
 pub use result::AsyncResult;
 pub use runner::builder::ProcessRunnerBuilder;
 pub use runner::{ProcessRunnee, ProcessRunner, RunnerError};
+
+/// A pool for callers in other processes, for authors of server processes: see [`Call`](parts::Call) for their side and
+/// [`submit`](parts::submit) for that of the pool. Not covered by the version of this crate.
+#[doc(hidden)]
+pub mod parts {
+    pub use crate::error_wire::PoolErrorWire;
+    pub use crate::options::{chunksize, look_ahead, progress};
+    pub use crate::order::Order;
+    pub use crate::raw::{Call, Encoded, Stream, run, submit};
+}

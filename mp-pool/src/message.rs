@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mp_context::__private::Job;
-use mp_context::__private::{job_at, offset_of_job};
+use mp_context::__private::{Job, job_at};
 use mp_reduction::Offset;
+use serde::{Deserialize, Serialize};
 
 /// A task on its way to a worker, before its encoded arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) struct TaskHead {
 }
 
 /// How long a task may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Limits {
     /// Until it is asked to stop.
     pub(crate) soft: Option<Duration>,
@@ -45,10 +45,9 @@ fn from_nanos(nanos: u64) -> Option<Duration> {
 impl TaskHead {
     pub(crate) const LEN: usize = 40;
 
-    /// Of a task that has no slot yet; `None` if its function is not part of the program.
-    pub(crate) fn new(job: Job, limits: Limits) -> Option<TaskHead> {
-        let entry = offset_of_job(job)?.to_bits();
-        Some(TaskHead { slot: STOP, ticket: 0, entry, limits, attempt: 0 })
+    /// Of a task that has no slot yet.
+    pub(crate) fn new(job: Offset, limits: Limits) -> TaskHead {
+        TaskHead { slot: STOP, ticket: 0, entry: job.to_bits(), limits, attempt: 0 }
     }
 
     /// What a worker ends at.
@@ -152,6 +151,7 @@ impl ReportHead {
 
 #[cfg(all(test, not(mp_loom)))]
 mod tests {
+    use mp_context::__private::offset_of_job;
     use mp_reduction::Attachments;
 
     use super::*;
@@ -165,7 +165,7 @@ mod tests {
         let mut bytes = [0; TaskHead::LEN];
         for soft in [None, Some(Duration::ZERO), Some(Duration::from_millis(1500))] {
             for hard in [None, Some(Duration::from_secs(1 << 30)), Some(Duration::MAX)] {
-                let head = TaskHead::new(nothing, Limits { soft, hard }).unwrap();
+                let head = TaskHead::new(offset_of_job(nothing).unwrap(), Limits { soft, hard });
                 let head = TaskHead { slot: 7, ticket: 9, attempt: 2, ..head };
                 head.write(&mut bytes);
                 let (read, body) = TaskHead::read(&bytes).unwrap();

@@ -4,6 +4,8 @@ use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::{CHUNKSIZE, LOOK_AHEAD, PoolError};
+use crate::map::report;
 use crate::message::Limits;
 
 /// How the tasks of one call are to be run; see [`Pool::with_options`](crate::Pool::with_options).
@@ -116,4 +118,49 @@ impl Debug for TaskOptions {
             .field("look_ahead", &self.look_ahead)
             .finish_non_exhaustive()
     }
+}
+
+/// How many items of a map go to a worker at once.
+///
+/// # Errors
+///
+/// [`PoolError::Invalid`] for none.
+pub fn chunksize(
+    options: &TaskOptions,
+    items: usize,
+    processes: usize,
+) -> Result<usize, PoolError> {
+    /// As many for each worker, as in Python.
+    const CHUNKS: usize = 4;
+    let default = || items.div_ceil(CHUNKS.saturating_mul(processes).max(1)).max(1);
+    match options.chunksize {
+        Some(0) => Err(PoolError::Invalid { what: CHUNKSIZE }),
+        chunksize => Ok(chunksize.unwrap_or_else(default)),
+    }
+}
+
+/// How many items of an imap go to a worker at once, and how many are taken from the input before the first of them has been
+/// given out.
+///
+/// # Errors
+///
+/// [`PoolError::Invalid`] for none.
+pub fn look_ahead(options: &TaskOptions, processes: usize) -> Result<(usize, usize), PoolError> {
+    /// Chunks of the look-ahead for each worker.
+    const CHUNKS_AHEAD: usize = 16;
+    let chunksize = options.chunksize.unwrap_or(1);
+    let default = || chunksize.saturating_mul(processes).saturating_mul(CHUNKS_AHEAD);
+    let look_ahead = options.look_ahead.unwrap_or_else(default);
+    for (value, what) in [(chunksize, CHUNKSIZE), (look_ahead, LOOK_AHEAD)] {
+        if value == 0 {
+            return Err(PoolError::Invalid { what });
+        }
+    }
+    Ok((chunksize, look_ahead))
+}
+
+/// The progress hook, if there is one; when that panics, it is logged.
+pub fn progress(options: &TaskOptions) -> Option<impl Fn(Progress) + Send + Sync + 'static> {
+    let hook = options.progress.clone()?;
+    Some(move |progress| report(&hook, progress))
 }

@@ -58,7 +58,7 @@ use crate::result::AsyncResult;
 #[doc(alias = "multiprocessing.Pool")]
 #[doc(alias = "ProcessPoolExecutor")]
 pub struct Pool {
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Pool {

@@ -132,12 +132,18 @@ pub(crate) fn decode<R: DeserializeOwned>(outcome: Outcome<'_>) -> Result<R, Poo
         Outcome::Failed(error) => return Err(error),
     };
     let attachments = ran.attachments?;
-    let decoded =
-        catch_unwind(AssertUnwindSafe(|| job::result(ran.bytes, &attachments, ran.worker)));
-    decoded.unwrap_or_else(|panic| {
+    guarded(ran.worker, || job::result(ran.bytes, &attachments, ran.worker))
+}
+
+/// What `decode` gives, also if it panics.
+pub(crate) fn guarded<R>(
+    worker: &dyn Fn() -> String,
+    decode: impl FnOnce() -> Result<R, PoolError>,
+) -> Result<R, PoolError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
         let text = text_of(&*panic).unwrap_or_else(|| "no text".to_owned());
         let what = format!("gave a result whose Deserialize panicked here: {text}");
-        Err(PoolError::Transfer { worker: (ran.worker)(), what })
+        Err(PoolError::Transfer { worker: worker(), what })
     })
 }
 

@@ -11,6 +11,7 @@ use mp_reduction::{Attachments, EncodeError};
 use crate::error::PoolError;
 use crate::message::TaskHead;
 use crate::options::TaskOptions;
+use crate::order::{Order, place_of};
 
 /// Who is told of the outcomes of tasks.
 pub(crate) trait Sink: Send + Sync {
@@ -61,12 +62,22 @@ impl Task {
         len: usize,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
     ) -> Result<Task, PoolError> {
-        let head = TaskHead::new(job, options.limits)
-            .ok_or(PoolError::FunctionOutsideProgram { function })?;
+        let order = Order::new(place_of(job, function)?, options);
+        Task::ordered((sink, part), &order, len, encode)
+    }
+
+    /// One whose function is known by its place alone.
+    pub(crate) fn ordered(
+        (sink, part): (Arc<dyn Sink>, usize),
+        order: &Order,
+        len: usize,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, EncodeError>,
+    ) -> Result<Task, PoolError> {
+        let head = TaskHead::new(order.job, order.limits);
         let mut message = Vec::with_capacity(TaskHead::LEN + len);
         message.resize(TaskHead::LEN, 0);
         let attachments = encode(&mut message).map_err(PoolError::Encode)?;
-        let (retries, idempotent) = (options.retries, options.idempotent);
+        let (retries, idempotent) = (order.retries, order.idempotent);
         Ok(Task { sink, part, head, message, attachments, retries, idempotent, verdict: None })
     }
 }

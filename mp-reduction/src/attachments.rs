@@ -27,7 +27,8 @@ pub struct Part {
 }
 
 impl Attachments {
-    pub(crate) const NONE: Attachments = Attachments(None);
+    /// None.
+    pub const NONE: Attachments = Attachments(None);
 
     pub(crate) fn new(descriptors: Vec<OwnedFd>, mut parts: Vec<Part>) -> Attachments {
         if descriptors.is_empty() {

@@ -131,6 +131,11 @@ impl Message {
         Message { bytes, attachments: attachments.into() }
     }
 
+    /// Puts together what was encoded into one place, with [`encode_into`].
+    pub fn new(bytes: Vec<u8>, attachments: Attachments) -> Message {
+        Message { bytes, attachments }
+    }
+
     /// The encoded value.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -36,9 +36,35 @@ enum Outgoing {
 #[derive(Default)]
 struct Collected {
     descriptors: Vec<OwnedFd>,
-    /// Keys of the descriptors that several handles of the message share, and their indices.
-    shared: Vec<((u64, u64), usize)>,
+    /// The descriptors that several handles of the message share.
+    shared: Vec<Shared>,
     parts: Vec<Part>,
+}
+
+/// A descriptor that several handles of a message share.
+struct Shared {
+    key: (u64, u64),
+    index: usize,
+    /// What its maker calls it.
+    tag: u64,
+}
+
+impl Collected {
+    /// The descriptor with this key: its index and tag.
+    fn shared<E>(
+        &mut self,
+        key: (u64, u64),
+        make: impl FnOnce() -> Result<(OwnedFd, u64), E>,
+    ) -> Result<(usize, u64), E> {
+        if let Some(known) = self.shared.iter().find(|known| known.key == key) {
+            return Ok((known.index, known.tag));
+        }
+        let (fd, tag) = make()?;
+        let index = self.descriptors.len();
+        self.descriptors.push(fd);
+        self.shared.push(Shared { key, index, tag });
+        Ok((index, tag))
+    }
 }
 
 /// No message is being made: a handle was given to another serializer, for JSON say.
@@ -153,18 +179,30 @@ where
     E: From<OutsideTransfer>,
 {
     with_collected(|message| {
-        let index = match message.shared.iter().find(|(known, _)| *known == key) {
-            Some((_, index)) => *index,
-            None => {
-                message.descriptors.push(make()?);
-                message.shared.push((key, message.descriptors.len() - 1));
-                message.descriptors.len() - 1
-            }
-        };
+        let (index, _) = message.shared(key, || Ok::<_, E>((make()?, 0)))?;
         add(message.descriptors[index].as_fd())?;
         message.parts.push(Part { attachment: index, byte: part });
         Ok(index)
     })?
+}
+
+/// Attaches the descriptor that all handles with the same `key` share in this message: `make` gives it to the first of
+/// them, with a number by which its maker knows it. Gives its index and that number.
+///
+/// For what is told by the closing of the last copy of a descriptor, of which one for a message is enough. `make` can attach
+/// nothing itself.
+///
+/// # Errors
+///
+/// [`OutsideTransfer`] if no message is being made, or what `make` says.
+pub fn attach_once<E>(
+    key: (u64, u64),
+    make: impl FnOnce() -> Result<(OwnedFd, u64), E>,
+) -> Result<(usize, u64), E>
+where
+    E: From<OutsideTransfer>,
+{
+    with_collected(|message| message.shared(key, make))?
 }
 
 /// Looks at attachment `index` of the message that is being read; `None` outside one or beyond its

@@ -228,7 +228,12 @@ fn connect(session: SessionName) -> io::Result<UnixStream> {
 }
 
 /// Whether the other end belongs to this user, or to the one who may do everything anyway.
-pub(crate) fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
+///
+/// # Errors
+///
+/// What the system says.
+#[doc(hidden)]
+pub fn is_trusted(socket: &UnixStream) -> io::Result<bool> {
     let peer = peer::credentials(socket)?.uid;
     Ok(peer == rustix::process::geteuid().as_raw() || peer == 0)
 }

@@ -31,6 +31,12 @@ pub(crate) fn ignore_sigpipe() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
+/// Has Ctrl-C leave this process alone.
+pub fn ignore_interrupt() {
+    // SAFETY: "ignore" installs no code, and who calls it wants nothing else of the signal.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

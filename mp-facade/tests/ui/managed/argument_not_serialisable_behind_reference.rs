@@ -1,0 +1,16 @@
+//! A reference to what has no serde implementation.
+
+struct Counter;
+
+struct Job {
+    name: String,
+}
+
+#[mp::managed]
+impl Counter {
+    pub fn run(&self, job: &Job) -> usize {
+        job.name.len()
+    }
+}
+
+fn main() {}

@@ -1,0 +1,161 @@
+//! The side of the server: which method is called, with what, and how an object is made.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::LitStr;
+use syn::spanned::Spanned;
+
+use super::block::Block;
+use super::method::{Constructor, Function, Method};
+use super::output::Output;
+
+/// The implementation of `Manageable`, and for each constructor its entry and the arguments of it.
+pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
+    let Block { object, conditions, .. } = block;
+    let proxy = block.proxy();
+    let arms = block.methods.iter().map(|method| arm(block, method));
+    let constructors = block.constructors.iter().map(|new| constructor(block, new, name));
+    quote! {
+        #(#conditions)*
+        impl ::mp::__managed::Manageable for #object {
+            type Proxy = #proxy;
+
+            const NAME: &'static ::core::primitive::str = #name;
+
+            fn serve(
+                __mp_object: &::mp::__managed::Shelf<Self>,
+                __mp_method: &::core::primitive::str,
+                __mp_call: &::mp::__managed::Call<'_>,
+            ) -> ::mp::__managed::Reply {
+                match __mp_method {
+                    #(#arms)*
+                    _ => ::mp::__managed::Call::unknown_method(
+                        __mp_call,
+                        <Self as ::mp::__managed::Manageable>::NAME,
+                    ),
+                }
+            }
+
+            fn preview(&self) -> ::core::option::Option<::std::string::String> {
+                use ::mp::__managed::NoPreview as _;
+                ::mp::__managed::Preview(self).preview()
+            }
+        }
+
+        #(#constructors)*
+    }
+}
+
+/// What a call of a method does.
+fn arm(block: &Block, method: &Method) -> TokenStream {
+    let object = &block.object;
+    let Function { ident, conditions, allow_deprecated, .. } = &method.function;
+    let name = LitStr::new(&method.name(), Span::call_site());
+    let (checks, arguments) = (argument_checks(&method.function), arguments(&method.function));
+    let passed = method.function.arguments.iter().map(|argument| argument.passed());
+    let lend = if method.is_exclusive {
+        quote! { exclusive }
+    } else {
+        quote! { shared }
+    };
+    let value = method.output.value();
+    let output_check = quote_spanned! { value.span() =>
+        ::mp::__managed::assert_returned::<#value>();
+    };
+    let reply = match &method.output {
+        Output::Value(_) => quote! { ::mp::__managed::Call::reply(__mp_call, &__mp_result) },
+        Output::Fallible { error, .. } => {
+            let check = error.as_ref().map(|error| {
+                quote_spanned! { error.span() => ::mp::__managed::assert_raised::<#error>(); }
+            });
+            // The value is what the proxy says, also where an alias has its parameters in another order.
+            quote! {
+                #check
+                let __mp_result: ::core::result::Result<#value, _> = __mp_result;
+                ::mp::__managed::Call::reply_result(__mp_call, __mp_result)
+            }
+        }
+    };
+    quote! {
+        #(#conditions)*
+        #allow_deprecated
+        #name => {
+            #checks
+            #output_check
+            #arguments
+            let __mp_result = ::mp::__managed::Shelf::#lend(__mp_object, |__mp_object| {
+                <#object>::#ident(__mp_object, #(#passed),*)
+            })?;
+            #reply
+        }
+    }
+}
+
+/// What a call has to bring, each under its name.
+fn arguments(function: &Function) -> TokenStream {
+    let names = function.arguments.iter().map(|argument| &argument.name);
+    let sent = function.arguments.iter().map(|argument| &argument.sent);
+    quote! {
+        let (#(#names,)*): (#(#sent,)*) = ::mp::__managed::Call::args(__mp_call)?;
+    }
+}
+
+/// Has the compiler say of each argument whether it can be sent.
+fn argument_checks(function: &Function) -> TokenStream {
+    let checks = function.arguments.iter().map(|argument| {
+        let sent = &argument.sent;
+        quote_spanned! { sent.span() => ::mp::__managed::assert_argument::<#sent>(); }
+    });
+    checks.collect()
+}
+
+/// How an object is made: what the type is asked for its arguments, and what the server does with them.
+fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> TokenStream {
+    let Block { object, conditions, .. } = block;
+    let Function { ident, conditions: own_conditions, allow_deprecated, .. } =
+        &constructor.function;
+    let (checks, arguments) =
+        (argument_checks(&constructor.function), arguments(&constructor.function));
+    let all = &constructor.function.arguments;
+    let (names, written) = (all.iter().map(|one| &one.name), all.iter().map(|one| &one.written));
+    let owned = all.iter().map(|argument| argument.owned());
+    let passed = all.iter().map(|argument| argument.passed());
+    let check = constructor.is_fallible.then(|| {
+        quote! {
+            let __mp_object =
+                ::core::result::Result::map_err(__mp_object, ::mp::__managed::Failure::raised)?;
+        }
+    });
+    quote! {
+        #(#conditions)*
+        impl #object {
+            /// The arguments of [`new`](Self::new), for the `create` of a server, where it runs.
+            #(#own_conditions)*
+            pub fn args(#(#names: #written),*) -> ::mp::__managed::Args<#object> {
+                #checks
+                ::mp::__managed::Args::new((#(#owned,)*))
+            }
+        }
+
+        #(#conditions)*
+        #(#own_conditions)*
+        ::mp::__managed::inventory::submit! {
+            ::mp::__managed::Registered {
+                name: #name,
+                place: ::core::concat!(::core::file!(), ":", ::core::line!()),
+                create: |__mp_call| {
+                    #checks
+                    #arguments
+                    #allow_deprecated
+                    let __mp_object = ::mp::__managed::__mp_begin_short_backtrace(|| {
+                        <#object>::#ident(#(#passed),*)
+                    });
+                    #check
+                    ::core::result::Result::Ok(::std::boxed::Box::new(
+                        ::mp::__managed::Shelf::<#object>::new(__mp_object),
+                    ))
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! [`Client`]: a process that holds references to objects of this one, and what is known of it.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::host::entry::Entry;
+use crate::id::{ClientId, ObjectId};
+use crate::line::Line;
+use crate::reference::Reference;
+
+/// A process that holds references, until it is gone.
+#[derive(Debug)]
+pub(crate) struct Client {
+    id: ClientId,
+    pid: u32,
+    /// What its further connections from another machine show.
+    secret: Option<u64>,
+    is_gone: AtomicBool,
+    held: Mutex<HashMap<ObjectId, Grants>>,
+    lines: Mutex<Vec<Weak<Line>>>,
+}
+
+/// How often an object was given to a client, and not given back.
+#[derive(Debug)]
+struct Grants {
+    entry: Arc<Entry>,
+    count: u64,
+}
+
+impl Client {
+    pub(crate) fn new(id: ClientId, pid: u32, secret: Option<u64>) -> Client {
+        let (held, lines) = (Mutex::default(), Mutex::default());
+        Client { id, pid, secret, is_gone: AtomicBool::new(false), held, lines }
+    }
+
+    pub(crate) fn id(&self) -> ClientId {
+        self.id
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(crate) fn has_secret(&self, secret: u64) -> bool {
+        self.secret == Some(secret)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// The object with this number, if the client holds it.
+    pub(crate) fn find(&self, object: ObjectId) -> Option<Arc<Entry>> {
+        self.held.lock().get(&object).map(|grants| Arc::clone(&grants.entry))
+    }
+
+    /// Gives the client what is in a reply; gives the numbers.
+    pub(crate) fn grant(&self, references: &[Reference]) -> Vec<ObjectId> {
+        if references.is_empty() {
+            return Vec::new();
+        }
+        let mut held = self.held.lock();
+        if self.is_gone() {
+            return Vec::new();
+        }
+        let entries = references.iter().filter_map(|reference| match reference {
+            Reference::Here(entry) => Some(entry),
+            Reference::There(_) => None,
+        });
+        entries
+            .map(|entry| {
+                let new = || Grants { entry: Arc::clone(entry), count: 0 };
+                held.entry(entry.id()).or_insert_with(new).count += 1;
+                entry.id()
+            })
+            .collect()
+    }
+
+    /// Takes back what the client gives back: an object that it was given so often. More than it has is all.
+    pub(crate) fn take_back(&self, object: ObjectId, count: u64) -> Option<Arc<Entry>> {
+        let mut held = self.held.lock();
+        let hash_map::Entry::Occupied(mut grants) = held.entry(object) else { return None };
+        grants.get_mut().count = grants.get().count.saturating_sub(count);
+        (grants.get().count == 0).then(|| grants.remove().entry)
+    }
+
+    /// Has a line end with the client.
+    pub(crate) fn add_line(&self, line: &Arc<Line>) {
+        let mut lines = self.lines.lock();
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+        drop(lines);
+        if self.is_gone() {
+            line.wake();
+        }
+    }
+
+    /// Takes everything back: it is gone.
+    pub(crate) fn end(&self) -> Vec<Arc<Entry>> {
+        let held = {
+            let mut held = self.held.lock();
+            self.is_gone.store(true, Ordering::Release);
+            mem::take(&mut *held)
+        };
+        let lines = mem::take(&mut *self.lines.lock());
+        for line in lines.iter().filter_map(Weak::upgrade) {
+            line.wake();
+        }
+        held.into_values().map(|grants| grants.entry).collect()
+    }
+}

@@ -1,0 +1,226 @@
+//! [`Host`]: the objects that live in this process, and who holds them.
+
+pub(crate) mod burial;
+pub(crate) mod client;
+pub(crate) mod entry;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Debug, Display};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use mp_context::__private::catch;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::host::client::Client;
+use crate::host::entry::Entry;
+use crate::hosted::{Call, Failure, Hosted, Reply};
+use crate::id::{Caller, ClientId, ObjectId, ServerId};
+use crate::payload::Payload;
+use crate::proxy::Proxy;
+use crate::registry;
+use crate::server::Service;
+
+/// The objects that live in this process. There is one in every process; it is a server once it is served.
+pub(crate) struct Host {
+    id: ServerId,
+    objects: Mutex<BTreeMap<ObjectId, Weak<Entry>>>,
+    last_object: AtomicU64,
+    clients: Mutex<HashMap<ClientId, Arc<Client>>>,
+    last_client: AtomicU64,
+    service: OnceLock<Service>,
+}
+
+/// What a server says of one of its objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Its number; later objects have higher ones.
+    pub id: u64,
+    /// What its type is called.
+    pub type_name: String,
+    /// How many processes, messages, containers and proxies in the server refer to it.
+    pub references: usize,
+    /// A short text that shows it.
+    pub preview: String,
+}
+
+impl Display for ObjectInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ObjectInfo { id, type_name, references, preview } = self;
+        write!(f, "{id}: {type_name} refcount={references} {preview}")
+    }
+}
+
+/// What can be asked of a server itself.
+pub(crate) mod ask {
+    /// Followed by the name of a type.
+    pub(crate) const CREATE: &str = "+";
+    pub(crate) const RETAIN: &str = "#retain";
+    pub(crate) const DEBUG_INFO: &str = "#debug_info";
+    pub(crate) const SHUTDOWN: &str = "#shutdown";
+    /// Of any object: what it looks like.
+    pub(crate) const TEXT: &str = "#text";
+    /// On a line: there are no more calls.
+    pub(crate) const CLOSE: &str = "#close";
+}
+
+impl Host {
+    /// The objects of this process.
+    ///
+    /// # Panics
+    ///
+    /// When the system has no random number at the first use.
+    pub(crate) fn here() -> &'static Host {
+        static HOST: OnceLock<Host> = OnceLock::new();
+        HOST.get_or_init(|| {
+            let id = ServerId::random().unwrap_or_else(|error| {
+                panic!("the system has no random number for the name of a server: {error}")
+            });
+            Host {
+                id,
+                objects: Mutex::default(),
+                last_object: AtomicU64::new(0),
+                clients: Mutex::default(),
+                last_client: AtomicU64::new(0),
+                service: OnceLock::new(),
+            }
+        })
+    }
+
+    pub(crate) fn id(&self) -> ServerId {
+        self.id
+    }
+
+    /// What makes it a server, if it is one.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        self.service.get()
+    }
+
+    /// Makes it a server; gives the service back if it is one.
+    pub(crate) fn serve_with(&self, service: Service) -> Result<&Service, Service> {
+        self.service.set(service)?;
+        self.service.get().map_or_else(|| unreachable!("it was just set"), Ok)
+    }
+
+    /// Keeps an object for as long as the reference or one made from it lives.
+    pub(crate) fn add(&self, object: Box<dyn Hosted>) -> Arc<Entry> {
+        let id = ObjectId(self.last_object.fetch_add(1, Ordering::Relaxed) + 1);
+        let entry = Arc::new(Entry::new(id, object));
+        self.objects.lock().insert(id, Arc::downgrade(&entry));
+        entry
+    }
+
+    fn forget(&self, object: ObjectId) {
+        self.objects.lock().remove(&object);
+    }
+
+    /// The object with this number.
+    pub(crate) fn find(&self, object: ObjectId) -> Option<Arc<Entry>> {
+        self.objects.lock().get(&object).and_then(Weak::upgrade)
+    }
+
+    /// A client that has come.
+    pub(crate) fn admit(&self, pid: u32, secret: Option<u64>) -> Arc<Client> {
+        let id = ClientId(self.last_client.fetch_add(1, Ordering::Relaxed) + 1);
+        let client = Arc::new(Client::new(id, pid, secret));
+        self.clients.lock().insert(id, Arc::clone(&client));
+        client
+    }
+
+    /// Takes back all that a client held that is gone.
+    pub(crate) fn dismiss(&self, client: &Client) {
+        self.clients.lock().remove(&client.id());
+        let held = client.end();
+        for object in self.all() {
+            object.object().client_gone(client.id());
+        }
+        drop(held);
+    }
+
+    pub(crate) fn is_gone(&self, client: ClientId) -> bool {
+        client != ClientId::SERVER
+            && self.clients.lock().get(&client).is_none_or(|client| client.is_gone())
+    }
+
+    pub(crate) fn client(&self, client: ClientId) -> Option<Arc<Client>> {
+        self.clients.lock().get(&client).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Entry>> {
+        self.objects.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What there is, in the order in which it came.
+    pub(crate) fn debug_info(&self) -> Vec<ObjectInfo> {
+        if let Some(service) = self.service() {
+            service.settle();
+        }
+        self.all()
+            .into_iter()
+            .map(|entry| ObjectInfo {
+                id: entry.id().0,
+                type_name: entry.object().type_name().to_owned(),
+                // But for this one.
+                references: Arc::strong_count(&entry) - 1,
+                preview: entry.object().preview(),
+            })
+            .collect()
+    }
+
+    /// Calls a method of an object, whoever calls; a panic in it is an error of it.
+    pub(crate) fn call(
+        &self,
+        caller: Caller,
+        object: &dyn Hosted,
+        method: &str,
+        arguments: &Payload,
+    ) -> Reply {
+        let call = Call { host: self, caller, method, arguments };
+        if method == ask::TEXT {
+            return guarded(|| call.reply(&object.preview()));
+        }
+        guarded(|| object.serve(method, &call))
+    }
+
+    /// What is asked of the server itself.
+    pub(crate) fn ask(&self, caller: Caller, method: &str, arguments: &Payload) -> Reply {
+        let call = Call { host: self, caller, method, arguments };
+        if let Some(name) = method.strip_prefix(ask::CREATE) {
+            return self.create(name, &call);
+        }
+        match method {
+            ask::RETAIN => {
+                let (object,): (ObjectId,) = call.args()?;
+                let entry = self.find(object).ok_or(Failure::UnknownObject { object: object.0 })?;
+                call.reply(&Proxy::of(entry))
+            }
+            ask::DEBUG_INFO => call.reply(&self.debug_info()),
+            // Who has called stops it when the reply is on its way.
+            ask::SHUTDOWN => call.reply(&()),
+            _ => call.unknown_method("server"),
+        }
+    }
+
+    fn create(&self, name: &str, call: &Call<'_>) -> Reply {
+        let types = registry::types().map_err(|error| Failure::raised(error))?;
+        let unknown = || Failure::UnknownType { name: name.to_owned() };
+        let registered = types.get(name).ok_or_else(unknown)?;
+        guarded(|| {
+            let entry = self.add((registered.create)(call)?);
+            call.reply(&Proxy::of(entry))
+        })
+    }
+}
+
+/// Runs code of the user, whose panic is an error.
+fn guarded(run: impl FnOnce() -> Reply) -> Reply {
+    catch(run).unwrap_or_else(|panicked| Err(Failure::Raised(Box::new(panicked))))
+}
+
+impl Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({} objects)", self.objects.lock().len())
+    }
+}

@@ -1,0 +1,32 @@
+//! [`Reference`]: what keeps an object alive.
+
+use std::sync::Arc;
+
+use crate::client::held::Held;
+use crate::host::entry::Entry;
+use crate::id::{ObjectId, ServerId};
+
+/// One reference to an object; while there is any, anywhere, the object lives.
+#[derive(Clone, Debug)]
+pub(crate) enum Reference {
+    /// The object lives in this process.
+    Here(Arc<Entry>),
+    /// The object lives elsewhere, and this process holds it.
+    There(Arc<Held>),
+}
+
+impl Reference {
+    pub(crate) fn server(&self) -> ServerId {
+        match self {
+            Reference::Here(entry) => entry.server(),
+            Reference::There(held) => held.server().id(),
+        }
+    }
+
+    pub(crate) fn object(&self) -> ObjectId {
+        match self {
+            Reference::Here(entry) => entry.id(),
+            Reference::There(held) => held.object(),
+        }
+    }
+}

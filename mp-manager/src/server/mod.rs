@@ -1,0 +1,123 @@
+//! What makes a process a server: a listener, a thread that hears the clients of this machine, and one for each thread
+//! that calls.
+
+pub(crate) mod keeper;
+pub(crate) mod network;
+pub(crate) mod note;
+pub(crate) mod serving;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use mp_connection::{Address, ConnectionError, Listener};
+use parking_lot::{Condvar, Mutex};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::error::ManagerError;
+use crate::host::{Host, burial};
+use crate::registry;
+use crate::server::keeper::{Keeper, Order, SETTLE_LIMIT};
+use crate::server::note::ServerInfo;
+
+/// What a server has beside its objects.
+#[derive(Debug)]
+pub(crate) struct Service {
+    info: ServerInfo,
+    keeper: Keeper,
+    listener: Arc<Listener>,
+    stopped: Mutex<bool>,
+    stop: Condvar,
+}
+
+/// Makes this process a server, which listens at `address`, or at one of its own.
+///
+/// # Errors
+///
+/// [`ManagerError::AlreadyServing`] if it is one; that it cannot listen there; [`ManagerError::DuplicateType`].
+pub(crate) fn begin(
+    name: &str,
+    address: Option<Address>,
+    authkey: &[u8],
+) -> Result<&'static Service, ManagerError> {
+    registry::types()?;
+    raise_limit_of_files();
+    let host = Host::here();
+    let listener = listen(address, authkey)?;
+    let info = ServerInfo {
+        id: host.id(),
+        name: name.to_owned(),
+        pid: std::process::id(),
+        address: listener.address().clone(),
+    };
+    let keeper = Keeper::start(info.clone())
+        .map_err(ManagerError::system("start the thread that hears clients"))?;
+    let listener = Arc::new(listener);
+    let service =
+        Service { info, keeper, listener, stopped: Mutex::new(false), stop: Condvar::new() };
+    let service = host.serve_with(service).map_err(|_second| ManagerError::AlreadyServing)?;
+    let thread = std::thread::Builder::new().name("mp-manager accept".to_owned());
+    let accepts = thread.spawn(|| network::accept_all(&service.listener, service));
+    drop(accepts.map_err(ManagerError::system("start the thread that accepts programs"))?);
+    Ok(service)
+}
+
+fn listen(address: Option<Address>, authkey: &[u8]) -> Result<Listener, ConnectionError> {
+    match address {
+        Some(address) => Listener::bind(address, Some(authkey)),
+        // A name outside of the file system leaves nothing behind, whatever becomes of this process.
+        None => {
+            let word = crate::id::random_word().map_err(|source| ConnectionError::Io {
+                what: "get random bytes",
+                source: Arc::new(source),
+            })?;
+            let name = format!("mp-manager-{}-{word:016x}", std::process::id());
+            Listener::bind(Address::Abstract(name.into_bytes()), Some(authkey))
+        }
+    }
+}
+
+/// A server has some descriptors for each thread that calls it. Programs that use `select` are not run in one.
+fn raise_limit_of_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        log::debug!("a server cannot raise its limit of open files: {error}");
+    }
+}
+
+impl Service {
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        self.keeper.order(order);
+    }
+
+    /// Takes who holds the other end of a socket as a client.
+    pub(crate) fn adopt(&self, socket: OwnedFd, pid: u32) {
+        self.order(Order::Adopt { socket, pid });
+    }
+
+    /// Waits until what clients have said, and what they left behind, is dealt with; for a second at most.
+    pub(crate) fn settle(&self) {
+        self.keeper.settle(SETTLE_LIMIT);
+        burial::settle(SETTLE_LIMIT);
+    }
+
+    /// Has [`wait`](Service::wait) return.
+    pub(crate) fn stop(&self) {
+        *self.stopped.lock() = true;
+        self.stop.notify_all();
+    }
+
+    /// Sleeps until the server is to stop, and stops listening.
+    pub(crate) fn wait(&self) {
+        let mut stopped = self.stopped.lock();
+        while !*stopped {
+            self.stop.wait(&mut stopped);
+        }
+        drop(stopped);
+        self.listener.close();
+    }
+}

@@ -1,0 +1,147 @@
+//! The thread of a server that serves one thread of a client: calls come in, replies go out, one after the other.
+
+use std::mem;
+use std::sync::Arc;
+
+use mp_reduction::{Attachments, encode_bytes};
+
+use crate::frame::{Answer, Kind, Request};
+use crate::host::client::Client;
+use crate::host::{Host, ask};
+use crate::hosted::{Failure, Refusal, Reply};
+use crate::id::{Caller, ObjectId};
+use crate::line::{Line, LineError, Waited};
+use crate::payload::Payload;
+use crate::reference::Reference;
+
+/// Longer messages are not kept room for.
+const KEPT_LEN: usize = 1 << 20;
+
+/// Serves a line until its client, or the thread there, is gone.
+pub(crate) fn start(client: &Arc<Client>, line: Line, thread: u64) {
+    let line = Arc::new(line);
+    client.add_line(&line);
+    let served = Server {
+        client: Arc::clone(client),
+        line: Arc::clone(&line),
+        caller: Caller { client: client.id(), thread },
+    };
+    let name = format!("mp-manager {}-{thread}", client.pid());
+    if let Err(error) = std::thread::Builder::new().name(name).spawn(move || served.run()) {
+        log::warn!("a server has no thread for process {}: {error}", client.pid());
+        // The first call there fails with that, and the next one asks for another thread.
+        let text = format!("the server has no thread for this client: {error}");
+        let _heard = answer(&line, client, Err(Refusal::System(text).into()));
+        line.wake();
+    }
+}
+
+struct Server {
+    client: Arc<Client>,
+    line: Arc<Line>,
+    caller: Caller,
+}
+
+impl Server {
+    fn run(self) {
+        let (mut frame, mut method) = (Vec::new(), String::new());
+        loop {
+            match self.line.receive(&mut frame, None, || self.client.is_gone()) {
+                Ok(Waited::Received) => {}
+                Ok(Waited::Over | Waited::TimedOut) => return,
+                Err(error) => {
+                    log::warn!("a server cannot hear process {}: {error:?}", self.client.pid());
+                    return;
+                }
+            }
+            let Some((len, request)) = Request::read(&frame) else {
+                log::warn!("process {} does not speak as a client does", self.client.pid());
+                return;
+            };
+            let Request { object, descriptors, references, .. } = request;
+            method.clear();
+            method.push_str(request.method);
+            if method == ask::CLOSE {
+                return;
+            }
+            frame.truncate(len);
+            let Ok(attachments) = self.line.receive_attachments(descriptors) else { return };
+            let mut arguments =
+                Payload { bytes: mem::take(&mut frame), attachments, references: Vec::new() };
+            let reply = self.serve(object, &method, &references, &mut arguments);
+            frame = mem::take(&mut arguments.bytes);
+            // What only the arguments referred to is gone when the caller has its reply.
+            drop(arguments);
+            if answer(&self.line, &self.client, reply).is_err() {
+                return;
+            }
+            if object == ObjectId::SERVER
+                && method == ask::SHUTDOWN
+                && let Some(service) = Host::here().service()
+            {
+                service.stop();
+            }
+            if frame.capacity() > KEPT_LEN {
+                frame = Vec::new();
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        object: ObjectId,
+        method: &str,
+        references: &[ObjectId],
+        arguments: &mut Payload,
+    ) -> Reply {
+        let host = Host::here();
+        let found = |object: ObjectId| {
+            let unknown = || Failure::UnknownObject { object: object.0 };
+            self.client.find(object).ok_or_else(unknown)
+        };
+        for object in references {
+            arguments.references.push(Reference::Here(found(*object)?));
+        }
+        if object == ObjectId::SERVER {
+            return host.ask(self.caller, method, arguments);
+        }
+        let entry = found(object)?;
+        host.call(self.caller, entry.object(), method, arguments)
+    }
+}
+
+/// Sends what came of a call.
+fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
+    let failure = match reply {
+        Ok(Payload { mut bytes, attachments, references }) => {
+            let granted = client.grant(&references);
+            // The client holds them now.
+            drop(references);
+            let descriptors = attachments.descriptors().len();
+            let descriptors = u32::try_from(descriptors).unwrap_or(u32::MAX);
+            Answer { kind: Kind::Returned, descriptors, references: granted.clone() }
+                .append(&mut bytes);
+            let text = match line.send(&bytes, &attachments) {
+                Err(LineError::Descriptors { count }) => format!(
+                    "its {count} handles or descriptors cannot leave the machine of the server"
+                ),
+                Err(LineError::Queue(error)) => crate::error::in_full(&error),
+                sent => return sent,
+            };
+            for object in granted {
+                drop(client.take_back(object, 1));
+            }
+            Failure::Result(text)
+        }
+        Err(failure) => failure,
+    };
+    let mut bytes = Vec::new();
+    if let Err(error) = encode_bytes(&failure, &mut bytes) {
+        bytes.clear();
+        let lost = Failure::Result(format!("the error of the call cannot be encoded: {error}"));
+        // A text can.
+        let _encoded = encode_bytes(&lost, &mut bytes);
+    }
+    Answer { kind: Kind::Failed, descriptors: 0, references: Vec::new() }.append(&mut bytes);
+    line.send(&bytes, &Attachments::default())
+}

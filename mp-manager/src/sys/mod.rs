@@ -1,0 +1,3 @@
+//! What knows the operating system.
+
+pub(crate) mod packet;
