@@ -5,6 +5,7 @@ mod bare;
 mod duet;
 mod logs;
 mod machine;
+mod manager;
 mod pair;
 mod peers;
 mod pool;
@@ -97,6 +98,20 @@ const CASES: &[Case] = &[
     timed("pool/cpu_bound", Wanted::TimesAtMost(1.0526), pool::cpu_bound),
     timed("pool/first_result_start", Wanted::TimesAtMost(2.5), pool::first_result_start),
     timed("pool/first_result_procspawn", Wanted::FasterTimes(1.0), pool::first_result_procspawn),
+    timed("manager/call", Wanted::FasterTimes(10.0), manager::call),
+    timed("manager/call_mpservice", Wanted::FasterTimes(10.0), manager::call_mpservice),
+    timed("manager/list_item", Wanted::FasterTimes(10.0), manager::list_item),
+    timed("manager/dict_item", Wanted::FasterTimes(10.0), manager::dict_item),
+    timed("manager/one_slow_client", Wanted::TimesAtMost(1.1), manager::one_slow_client),
+    timed("manager/create", Wanted::FasterTimes(10.0), manager::create),
+    timed("manager/block_64mib", Wanted::FasterTimes(5.0), manager::block_64mib),
+    timed("manager/block_64mib_copied", Wanted::TimesAtMost(1.25), manager::block_64mib_copied),
+    Case {
+        name: "manager/idle",
+        shown: Shown::ShareOf(queue::SECOND),
+        wanted: Wanted::AtMost(Duration::from_millis(1)),
+        measure: manager::idle,
+    },
 ];
 
 fn main() -> mp::Result<()> {

@@ -201,7 +201,7 @@ impl Job for mp::DictProxy<u32, u32> {
 }
 
 pub(crate) fn list_item() -> mp::Result<Measured> {
-    let manager = mp::Manager::start()?;
+    let manager = mp::Manager::from(server()?);
     let list = manager.list::<u32>()?;
     (0..ITEMS).try_for_each(|item| list.push(item))?;
     let mut client = Client::start(list, CALLS)?;
@@ -209,27 +209,33 @@ pub(crate) fn list_item() -> mp::Result<Measured> {
 }
 
 pub(crate) fn dict_item() -> mp::Result<Measured> {
-    let manager = mp::Manager::start()?;
+    let manager = mp::Manager::from(server()?);
     let dict = manager.dict::<u32, u32>()?;
     (0..ITEMS).try_for_each(|item| dict.insert(item, item).map(drop))?;
     let mut client = Client::start(dict, CALLS)?;
     PYTHON.measure("dict", PYTHON_CALLS / 2, PYTHON_CALLS, || client.measure())
 }
 
-/// An object is made and given up, so many times.
-impl Job for mp::ServerProcess {
-    fn work(&self) -> mp::Result<()> {
-        for start in 0..i64::from(CREATIONS) {
-            drop(self.create(Counter::args(start))?);
-        }
-        Ok(())
-    }
-}
-
+/// Objects that are made and given up one by one, by a thread of this process on the first core.
 pub(crate) fn create() -> mp::Result<Measured> {
     let server = server()?;
-    let mut client = Client::start(server.clone(), CREATIONS)?;
-    PYTHON.measure("create", PYTHON_CREATIONS, PYTHON_CREATIONS, || client.measure())
+    let create = || {
+        bare::bind_thread(0)?;
+        let elapsed = time(|| {
+            for start in 0..CREATIONS {
+                drop(server.create(Counter::args(start.into()))?);
+            }
+            Ok(())
+        })?;
+        let left = server.number_of_objects()?;
+        mp::ensure!(left == 0, "{left} objects are left of {CREATIONS}");
+        Ok(elapsed / CREATIONS)
+    };
+    let ours = || match thread::scope(|scope| scope.spawn(create).join()) {
+        Ok(outcome) => outcome,
+        Err(_) => mp::bail!("a thread has panicked"),
+    };
+    PYTHON.measure("create", PYTHON_CREATIONS, PYTHON_CREATIONS, ours)
 }
 
 /// A block that one writes as a whole and the other reads as a whole, in turns. It begins and ends with its number.

@@ -17,8 +17,8 @@ pub use mp_macros::main;
 #[doc(hidden)]
 pub use mp_manager::__private as __managed;
 pub use mp_manager::{
-    Args, Manageable, Managed, Manager, ManagerError, ObjectInfo, Proxy, ServerProcess,
-    ServerProcessBuilder, SyncManager, TypedProxy, managed,
+    Args, Manageable, Managed, Manager, ManagerError, MemoryBlock, MemoryBlockProxy, ObjectInfo, Proxy, ServerProcess,
+    ServerProcessBuilder, SyncManager, TypedProxy, managed, managed_memoryblock,
 };
 #[cfg(feature = "progress-bar")]
 pub use mp_pool::progress_bar;

@@ -12,7 +12,9 @@ use trybuild::TestCases;
 fn mistakes_are_explained_by_the_compiler() {
     let cases = TestCases::new();
     cases.pass("tests/ui/pass/*.rs");
+    cases.pass("tests/ui/managed/pass/*.rs");
     cases.compile_fail("tests/ui/*.rs");
+    cases.compile_fail("tests/ui/managed/*.rs");
     if !sources_of_std_are_installed() {
         cases.compile_fail("tests/ui/built/*.rs");
     }

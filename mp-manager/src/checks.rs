@@ -1,18 +1,27 @@
 //! What the code that `#[mp::managed]` writes asks the compiler, so that its answer is about the program of
 //! the user and says what to do.
+//!
+//! A question is asked once, by an `assert_…`, with the user's type as its place. The code that needs the
+//! answer to be yes goes through [`Checked`], and would not mind a no: else the compiler would say the same
+//! again of each line of it, which the user did not write.
 
 use std::fmt::{self, Debug, Write};
+use std::marker::PhantomData;
 
 use mp_remote_exception::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::ManagerError;
+use crate::hosted::{Args, Call, Failure, Manageable, Reply};
+use crate::proxy::Proxy;
+
 /// What can be an argument of a managed method.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a managed method",
     label = "cannot be sent to a server",
-    note = "arguments are sent: every type in them implements `serde::Serialize` and `serde::Deserialize`, \
-            and borrows nothing"
+    note = "arguments are sent: every type in them derives `serde::Serialize` and `serde::Deserialize`, or \
+            implements them, and borrows nothing"
 )]
 pub trait Argument: Serialize + DeserializeOwned {}
 
@@ -23,8 +32,8 @@ impl<T: Serialize + DeserializeOwned> Argument for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of a managed method",
     label = "cannot be sent to the caller",
-    note = "results are sent: every type in them implements `serde::Serialize` and `serde::Deserialize`, \
-            and borrows nothing",
+    note = "results are sent: every type in them derives `serde::Serialize` and `serde::Deserialize`, or \
+            implements them, and borrows nothing",
     note = "an object that stays in the server is returned as `mp::Managed<T>`, which `mp::managed(object)` makes"
 )]
 pub trait Returned: Serialize + DeserializeOwned {}
@@ -75,6 +84,107 @@ pub trait Fallible {
 
 impl<T, E> Fallible for Result<T, E> {
     type Value = T;
+}
+
+/// Something whose type was asked for elsewhere. Its methods are those of [`Unchecked`] if the answer was no.
+#[derive(Debug)]
+pub struct Checked<T>(pub T);
+
+impl<A: DeserializeOwned> Checked<PhantomData<A>> {
+    /// The arguments of a call.
+    ///
+    /// # Errors
+    ///
+    /// That they are none of this kind.
+    pub fn args(self, call: &Call<'_>) -> Result<A, Failure> {
+        call.args()
+    }
+}
+
+impl<T: Serialize> Checked<&T> {
+    /// What a call gives that returned this.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be encoded.
+    pub fn reply(self, call: &Call<'_>) -> Reply {
+        call.reply(self.0)
+    }
+}
+
+impl<E: Into<Error>> Checked<E> {
+    /// What a call gives that failed with this.
+    pub fn failure(self) -> Failure {
+        Failure::raised(self.0)
+    }
+}
+
+impl<R: DeserializeOwned, A: Serialize> Checked<(PhantomData<R>, &A)> {
+    /// Calls a method with these arguments, and takes its result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::call`] has them.
+    pub fn call(self, proxy: &Proxy, method: &str) -> Result<R, ManagerError> {
+        proxy.call(method, self.0.1)
+    }
+}
+
+impl<A: Serialize> Checked<A> {
+    /// The arguments of a constructor.
+    pub fn into_args<T: Manageable>(self) -> Args<T>
+    where
+        A: Send + 'static,
+    {
+        Args::new(self.0)
+    }
+}
+
+/// The methods of [`Checked`] for types that do not have them: it is in scope, and comes second.
+#[expect(unused_variables, reason = "what has these methods does not compile")]
+pub trait Unchecked: Sized {
+    /// In place of the arguments of a call.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    fn args<A>(self, call: &Call<'_>) -> Result<A, Failure> {
+        does_not_compile()
+    }
+
+    /// In place of what a call gives that returned this.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    fn reply(self, call: &Call<'_>) -> Reply {
+        does_not_compile()
+    }
+
+    /// In place of what a call gives that failed with this.
+    fn failure(self) -> Failure {
+        does_not_compile()
+    }
+
+    /// In place of a call.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    fn call<R>(self, proxy: &Proxy, method: &str) -> Result<R, ManagerError> {
+        does_not_compile()
+    }
+
+    /// In place of the arguments of a constructor.
+    fn into_args<T: Manageable>(self) -> Args<T> {
+        does_not_compile()
+    }
+}
+
+impl<T> Unchecked for Checked<T> {}
+
+fn does_not_compile() -> ! {
+    unreachable!("an assertion beside this one fails to compile")
 }
 
 /// Shows an object: `Preview(&object).preview()` is its `Debug` text. Where its type has none, it is

@@ -211,6 +211,12 @@ impl ManagerError {
                 server: server(),
                 what: format!("use a pool: {}", String::from_utf8_lossy(&text)),
             },
+            Refusal::NoSpace { asked, available } => {
+                ManagerError::Memory(SharedMemoryError::NoSpace { asked, available })
+            }
+            Refusal::InvalidSize { size } => {
+                ManagerError::Memory(SharedMemoryError::InvalidSize { size })
+            }
             Refusal::System(text) => ManagerError::Transfer { server: server(), what: text },
         }
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use mp_context::__private::__mp_begin_short_backtrace;
 use mp_remote_exception::{Error, Origin, RemoteException};
+use mp_shared_memory::SharedMemory;
 use mp_sync::Broken;
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
@@ -95,7 +96,19 @@ pub enum Refusal {
     BarrierBroken(BarrierBreak),
     /// What a pool says, encoded as `mp-pool` does.
     Pool(Vec<u8>),
-    /// The system or the memory says no.
+    /// There is no memory.
+    NoSpace {
+        /// Bytes that were asked for.
+        asked: u64,
+        /// Bytes that the system could give.
+        available: u64,
+    },
+    /// No memory has that size.
+    InvalidSize {
+        /// The size.
+        size: u64,
+    },
+    /// The system says no.
     System(String),
 }
 
@@ -159,6 +172,11 @@ pub trait Hosted: Send + Sync + 'static {
 
     /// Lets go of everything in it: nobody can reach it any more.
     fn clear(&self) {}
+
+    /// The memory of it, if it is a block of memory.
+    fn memory(&self) -> Option<&SharedMemory> {
+        None
+    }
 
     /// Takes back what a client holds here that is gone.
     fn client_gone(&self, client: ClientId) {

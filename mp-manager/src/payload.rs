@@ -112,18 +112,25 @@ fn count(len: usize) -> u32 {
 
 /// A value in a container of a server: a [`Payload`] that takes little memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Item {
-    bytes: Box<[u8]>,
-    /// What few values have.
-    extra: Option<Box<(Attachments, Vec<Reference>)>>,
+pub(crate) struct Item(Kept);
+
+/// Most values are numbers and short texts, and few have more than bytes.
+#[derive(Clone, Debug)]
+enum Kept {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+    Full(Box<Payload>),
 }
+
+/// As many bytes as fit in without an item taking more memory than it would with none.
+const SHORT: usize = 22;
 
 /// An item, or what could be one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ItemRef<'a> {
-    bytes: &'a [u8],
-    attachments: &'a Attachments,
-    references: &'a [Reference],
+    pub(crate) bytes: &'a [u8],
+    pub(crate) attachments: &'a Attachments,
+    pub(crate) references: &'a [Reference],
 }
 
 impl Item {
@@ -132,44 +139,89 @@ impl Item {
         Payload::encode(Host::here().id(), value).map(Item::from)
     }
 
+    /// Of a value that has nothing but bytes.
+    pub(crate) fn plain(bytes: &[u8]) -> Item {
+        let mut short = [0; SHORT];
+        Item(match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(start), Ok(len)) => {
+                start.copy_from_slice(bytes);
+                Kept::Short { len, bytes: short }
+            }
+            _ => Kept::Long(bytes.into()),
+        })
+    }
+
     /// The value as bytes; equal bytes are equal values.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.0 {
+            Kept::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or(bytes),
+            Kept::Long(bytes) => bytes,
+            Kept::Full(payload) => &payload.bytes,
+        }
+    }
+
+    /// The value, if it is more than bytes.
+    pub(crate) fn full(&self) -> Option<&Payload> {
+        match &self.0 {
+            Kept::Full(payload) => Some(payload),
+            Kept::Short { .. } | Kept::Long(_) => None,
+        }
     }
 
     pub(crate) fn references(&self) -> &[Reference] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.1)
+        self.full().map_or(&[], |payload| &payload.references)
     }
 
     pub(crate) fn as_ref(&self) -> ItemRef<'_> {
         static NONE: Attachments = Attachments::NONE;
-        match &self.extra {
-            Some(extra) => {
-                ItemRef { bytes: &self.bytes, attachments: &extra.0, references: &extra.1 }
-            }
-            None => ItemRef { bytes: &self.bytes, attachments: &NONE, references: &[] },
+        match self.full() {
+            Some(payload) => payload.as_item(),
+            None => ItemRef { bytes: self.bytes(), attachments: &NONE, references: &[] },
         }
     }
 
     pub(crate) fn to_payload(&self) -> Payload {
-        let ItemRef { bytes, attachments, references } = self.as_ref();
+        let ItemRef { bytes: value, attachments, references } = self.as_ref();
         let (attachments, references) = (attachments.clone(), references.to_vec());
-        Payload { bytes: bytes.to_vec(), attachments, references }
+        // With room for what stands behind it in a reply.
+        let mut bytes = Vec::with_capacity(value.len() + 16);
+        bytes.extend_from_slice(value);
+        Payload { bytes, attachments, references }
+    }
+}
+
+impl ItemRef<'_> {
+    pub(crate) fn to_item(self) -> Item {
+        let ItemRef { bytes, attachments, references } = self;
+        if attachments.is_empty() && references.is_empty() {
+            return Item::plain(bytes);
+        }
+        let (attachments, references) = (attachments.clone(), references.to_vec());
+        Item(Kept::Full(Box::new(Payload { bytes: bytes.to_vec(), attachments, references })))
     }
 }
 
 impl From<Payload> for Item {
     fn from(payload: Payload) -> Item {
-        let Payload { bytes, attachments, references } = payload;
-        let is_plain = attachments.is_empty() && references.is_empty();
-        let extra = (!is_plain).then(|| Box::new((attachments, references)));
-        Item { bytes: bytes.into(), extra }
+        if !payload.attachments.is_empty() || !payload.references.is_empty() {
+            return Item(Kept::Full(Box::new(payload)));
+        }
+        if payload.bytes.len() <= SHORT {
+            return Item::plain(&payload.bytes);
+        }
+        Item(Kept::Long(payload.bytes.into()))
     }
 }
 
 impl From<Item> for Payload {
     fn from(item: Item) -> Payload {
-        let (attachments, references) = item.extra.map(|extra| *extra).unwrap_or_default();
-        Payload { bytes: item.bytes.into(), attachments, references }
+        match item.0 {
+            Kept::Short { .. } => item.to_payload(),
+            Kept::Long(bytes) => {
+                let bytes = bytes.into_vec();
+                Payload { bytes, attachments: Attachments::NONE, references: Vec::new() }
+            }
+            Kept::Full(payload) => *payload,
+        }
     }
 }

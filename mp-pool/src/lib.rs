@@ -46,5 +46,7 @@ pub mod parts {
     pub use crate::error_wire::PoolErrorWire;
     pub use crate::options::{chunksize, look_ahead, progress};
     pub use crate::order::Order;
-    pub use crate::raw::{Call, Encoded, Stream, run, submit};
+    pub use crate::raw::{
+        Call, Chunk, Encoded, Stream, abandon, run, submit, submit_all, wait,
+    };
 }

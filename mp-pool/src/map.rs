@@ -47,7 +47,7 @@ struct Chunk<R> {
     results: Option<Vec<R>>,
 }
 
-impl<R: DeserializeOwned + Send + 'static> Gather<R> {
+impl<R: Send + 'static> Gather<R> {
     pub(crate) fn new(
         hub: &Arc<Hub>,
         total: usize,
@@ -121,7 +121,9 @@ impl<R> State<R> {
         while let Some(results) = self.chunks.get_mut(self.next).and_then(|c| c.results.take()) {
             self.next += 1;
             if self.results.is_empty() {
-                self.results.reserve_exact(self.total);
+                // As many as items, or, if they are not opened here, as chunks.
+                let chunks = self.total.div_ceil(self.chunks[part].len.max(1));
+                self.results.reserve_exact(chunks.saturating_mul(results.len()).min(self.total));
             }
             self.results.extend(results);
         }
@@ -138,7 +140,16 @@ impl<R> State<R> {
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Gather<R> {
     fn settle(&self, part: usize, outcome: Outcome<'_>) {
-        let outcome = decode::<Vec<R>>(outcome);
+        self.take(part, decode(outcome));
+    }
+}
+
+impl<R: Send + 'static> Gather<R>
+where
+    Gather<R>: Sink,
+{
+    /// Takes the outcome of a chunk.
+    pub(crate) fn take(&self, part: usize, outcome: Result<Vec<R>, PoolError>) {
         match self.itself.upgrade().filter(|_| self.progress.is_some()) {
             Some(gather) => self.hub.callbacks.call(move || {
                 gather.arrive(part, outcome);
@@ -150,7 +161,7 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Gather<R> {
 }
 
 impl<R: Send + 'static> Gather<R> {
-    /// Takes the outcome of a chunk; with a hook, on the thread that calls back.
+    /// With a hook, on the thread that calls back.
     fn arrive(&self, part: usize, outcome: Result<Vec<R>, PoolError>) {
         let mut state = self.state.lock();
         state.done += state.chunks[part].len;

@@ -20,7 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::error::PoolError;
 use crate::hub::{Hub, Submitter};
 use crate::job::{self, All, Each, One};
-use crate::options::TaskOptions;
+use crate::map::Gather;
+use crate::options::{Progress, TaskOptions};
 use crate::order::{Order, place_of};
 use crate::pool::Pool;
 use crate::result::{AsyncResult, Cell, guarded, result_here};
@@ -160,16 +161,83 @@ pub struct Encoded {
     pub attachments: Attachments,
 }
 
-impl Sink for Cell<Encoded> {
-    fn settle(&self, _: usize, outcome: Outcome<'_>) {
-        self.finish(match outcome {
-            Outcome::Ran(ran) => ran.attachments.map_err(PoolError::from).and_then(|attachments| {
+impl Encoded {
+    fn of(outcome: Outcome<'_>) -> Result<Encoded, PoolError> {
+        match outcome {
+            Outcome::Ran(ran) => {
+                let attachments = ran.attachments?;
                 let bytes = job::returned(ran.bytes, ran.worker)?.to_vec();
                 Ok(Encoded { bytes, attachments })
-            }),
+            }
             Outcome::Failed(error) => Err(error),
-        });
+        }
     }
+}
+
+impl Sink for Cell<Encoded> {
+    fn settle(&self, _: usize, outcome: Outcome<'_>) {
+        self.finish(Encoded::of(outcome));
+    }
+}
+
+impl Sink for Gather<Encoded> {
+    fn settle(&self, part: usize, outcome: Outcome<'_>) {
+        self.take(part, Encoded::of(outcome).map(|chunk| vec![chunk]));
+    }
+}
+
+/// The encoded arguments of one of the tasks of [`submit_all`].
+#[derive(Clone, Debug)]
+pub struct Chunk<'a> {
+    /// How many items it has, for reports of progress.
+    pub items: usize,
+    /// The arguments.
+    pub args: &'a [u8],
+    /// What belongs to them.
+    pub attachments: Attachments,
+}
+
+/// [`Pool::map_async`] with encoded chunks: the results are those of the chunks, in their order. If the caller `waits` with
+/// [`wait`] next, and does nothing else before, nobody but that tends to them.
+///
+/// # Errors
+///
+/// As there.
+pub fn submit_all(
+    pool: &Pool,
+    order: &Order,
+    chunks: &[Chunk<'_>],
+    waits: bool,
+    progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+) -> Result<AsyncResult<Vec<Encoded>>, PoolError> {
+    let hub = &pool.hub;
+    let _stream = Stream::begin(pool)?;
+    let submitter = if waits { Submitter::Bulk } else { Submitter::Stream };
+    let items = chunks.iter().map(|chunk| chunk.items).sum();
+    let gather = Gather::<Encoded>::new(hub, items, progress);
+    let mut turns = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let part = gather.enter(chunk.items);
+        let sink: Arc<dyn Sink> = Arc::clone(&gather) as Arc<dyn Sink>;
+        let task = task((sink, part), order, chunk.args, chunk.attachments.clone());
+        match task.and_then(|task| hub.submit(task, submitter)) {
+            Ok(turn) => turns.push(turn),
+            Err(error) => gather.settle(part, Outcome::Failed(error)),
+        }
+    }
+    gather.seal();
+    Ok(AsyncResult::new(Arc::clone(gather.cell()), turns))
+}
+
+/// Waits for a result, and tends meanwhile.
+pub fn wait<R: Send + 'static>(result: &AsyncResult<R>) {
+    result.wait_here();
+}
+
+/// Has all who wait for a result go on without: tasks that no worker has begun with are cancelled, the others run to their
+/// ends, and the result is [`PoolError::Cancelled`] now. For results without callbacks.
+pub fn abandon<R: Send + 'static>(result: &AsyncResult<R>) {
+    result.abandon();
 }
 
 /// [`Pool::apply_async`] with encoded arguments.
@@ -211,12 +279,20 @@ fn enter(
 ) -> Result<(Arc<Cell<Encoded>>, Turn), PoolError> {
     let cell = Cell::new(hub);
     let sink: Arc<dyn Sink> = Arc::clone(&cell) as Arc<dyn Sink>;
-    let task = Task::ordered((sink, 0), order, args.len(), |message| {
+    let turn = hub.submit(task((sink, 0), order, args, attachments)?, submitter)?;
+    Ok((cell, turn))
+}
+
+fn task(
+    sink: (Arc<dyn Sink>, usize),
+    order: &Order,
+    args: &[u8],
+    attachments: Attachments,
+) -> Result<Task, PoolError> {
+    Task::ordered(sink, order, args.len(), |message| {
         message.extend_from_slice(args);
         Ok(attachments)
-    })?;
-    let turn = hub.submit(task, submitter)?;
-    Ok((cell, turn))
+    })
 }
 
 /// A map or an imap that submits its chunks one by one. Until this is dropped they are taken, also when the pool is closed
@@ -250,6 +326,11 @@ impl Stream {
     ) -> Result<AsyncResult<Encoded>, PoolError> {
         let (cell, turn) = enter(&self.hub, order, args, attachments, Submitter::Stream)?;
         Ok(AsyncResult::new(cell, vec![turn]))
+    }
+
+    /// Whether nothing that it submits is taken any more.
+    pub fn is_refused(&self) -> bool {
+        self.hub.takes_no_more()
     }
 }
 

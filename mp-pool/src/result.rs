@@ -106,6 +106,9 @@ impl<R: Send + 'static> Cell<R> {
     }
 
     fn announce(&self, state: &mut CellState<R>, value: Result<R, PoolError>) {
+        if self.is_done() {
+            return; // it was abandoned
+        }
         let failed = value.is_err();
         state.value = Some(value);
         self.completion.complete(End { failed });
@@ -289,6 +292,19 @@ impl<R: Send + 'static> AsyncResult<R> {
         for turn in self.turns.iter().rev() {
             self.cell.hub.end(*turn);
         }
+    }
+
+    /// Waits until it has a result or an error, and tends to the pool meanwhile.
+    pub(crate) fn wait_here(&self) {
+        self.cell.wait_here();
+    }
+
+    /// Has nobody wait for it any more: tasks that no worker has begun with are cancelled, the others run to their ends, and it
+    /// ends with [`PoolError::Cancelled`] now. Callbacks are not called.
+    pub(crate) fn abandon(&self) {
+        self.cancel();
+        self.cell.announce(&mut self.cell.state.lock(), Err(PoolError::Cancelled));
+        self.cell.hub.nudge();
     }
 
     fn is_cancelled(&self) -> bool {

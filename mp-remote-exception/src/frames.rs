@@ -38,13 +38,14 @@ const RAISING: [&str; 19] = [
 ];
 
 /// Names that make a frame at the oldest end machinery of calling.
-const CALLING: [&str; 10] = [
+const CALLING: [&str; 11] = [
     "core::ops::function::",
     "core::iter::",
     "core::result::",
     "alloc::boxed::",
     "alloc::vec::",
     "mp_context::",
+    "mp_manager::hosted::",
     "mp_pool::job::",
     "mp_pool::runner::worker::",
     "std::panicking::",

@@ -81,9 +81,7 @@ impl Argument {
                 "the caller is in another process, so nothing of it can be changed: take `&T` or `T`, and \
                  return what is to come back",
             );
-        } else if let Some(lifetime) = &reference.lifetime
-            && lifetime.ident != "_"
-        {
+        } else if reference.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "static") {
             errors.push(
                 ty,
                 "what an argument refers to lives in the server as long as the call: leave out the lifetime",

@@ -111,9 +111,11 @@ fn conditional(attribute: &Attribute) -> Option<(TokenStream, Vec<Meta>)> {
 
 #[cfg(test)]
 mod tests {
-    use syn::{ItemFn, parse_quote};
-
     use super::*;
+
+    fn of(written: &str) -> Vec<Attribute> {
+        Attribute::parse_outer.parse_str(written).unwrap()
+    }
 
     fn text(attributes: &[TokenStream]) -> Vec<String> {
         attributes.iter().map(|tokens| tokens.to_string().replace(' ', "")).collect()
@@ -121,104 +123,55 @@ mod tests {
 
     #[test]
     fn conditions_and_descriptions_are_told_apart() {
-        let method: ItemFn = parse_quote! {
-            #[doc = "Text."]
-            #[cfg(unix)]
-            #[must_use]
-            #[inline]
-            #[allow(unused, reason = "none")]
-            #[cfg_attr(all(a, b), cfg(c), doc = "d", inline)]
-            #[cfg_attr(true, inline)]
-            #[deprecated]
-            fn f() {}
-        };
+        let attributes =
+            of("#[doc = \"Text.\"] #[cfg(unix)] #[must_use] #[deprecated] #[allow(unused)]
+            #[cfg_attr(all(a, b), cfg(c), doc = \"d\", inline)] #[cfg_attr(true, inline)]");
         assert_eq!(
-            text(&conditions(&method.attrs)),
+            text(&conditions(&attributes)),
             ["#[cfg(unix)]", "#[cfg_attr(all(a,b),cfg(c))]"]
         );
         assert_eq!(
-            text(&descriptions(&method.attrs)),
-            ["#[doc=\"Text.\"]", "#[cfg_attr(all(a,b),doc=\"d\")]", "#[deprecated]"]
+            text(&descriptions(&attributes)),
+            ["#[doc=\"Text.\"]", "#[deprecated]", "#[cfg_attr(all(a,b),doc=\"d\")]"]
         );
     }
 
     #[test]
     fn skip_is_taken_off() {
-        let mut method: ItemFn = parse_quote!(
-            #[inline]
-            #[managed(skip)]
-            #[cold]
-            fn f() {}
-        );
+        let mut attributes = of("#[inline] #[managed(skip)] #[cold]");
         let mut errors = Errors::default();
-        assert!(take_skip(&mut method.attrs, &mut errors));
-        assert!(!take_skip(&mut method.attrs, &mut errors));
-        assert_eq!(method.attrs.len(), 2);
-        assert!(errors.count() == 0);
+        assert!(take_skip(&mut attributes, &mut errors));
+        assert!(!take_skip(&mut attributes, &mut errors));
+        assert_eq!((attributes.len(), errors.count()), (2, 0));
     }
 
     #[test]
     fn other_words_than_skip_are_refused() {
-        let methods: [ItemFn; 5] = [
-            parse_quote!(
-                #[managed]
-                fn f() {}
-            ),
-            parse_quote!(
-                #[managed()]
-                fn f() {}
-            ),
-            parse_quote!(
-                #[managed(skipped)]
-                fn f() {}
-            ),
-            parse_quote!(
-                #[mp::managed(skip = true)]
-                fn f() {}
-            ),
-            parse_quote!(
-                #[cfg_attr(unix, managed(skip))]
-                fn f() {}
-            ),
-        ];
-        for mut method in methods {
-            let mut errors = Errors::default();
-            take_skip(&mut method.attrs, &mut errors);
-            assert_eq!(errors.count(), 1);
-            assert!(method.attrs.is_empty());
+        for written in [
+            "#[managed]",
+            "#[managed()]",
+            "#[managed(skipped)]",
+            "#[mp::managed(skip = true)]",
+            "#[cfg_attr(unix, managed(skip))]",
+        ] {
+            let (mut attributes, mut errors) = (of(written), Errors::default());
+            take_skip(&mut attributes, &mut errors);
+            assert_eq!((attributes.len(), errors.count()), (0, 1), "{written}");
         }
     }
 
     #[test]
     fn sections_are_found_in_comments() {
-        let method: ItemFn = parse_quote! {
-            /// Errors
-            ///
-            /// # Errors
-            ///
-            /// Here.
-            /// Panics
-            #[doc = include_str!("# Panics")]
-            fn f() {}
-        };
-        assert!(has_section(&method.attrs, "Errors"));
-        assert!(!has_section(&method.attrs, "Panics"));
+        let attributes = of("/// Errors\n///\n/// # Panics\n#[doc = include_str!(\"# Safety\")]");
+        assert!(has_section(&attributes, "Panics"));
+        assert!(!has_section(&attributes, "Errors"));
+        assert!(!has_section(&attributes, "Safety"));
     }
 
     #[test]
     fn the_deprecated_is_allowed_where_the_user_knows_of_it() {
-        let attributes = |method: ItemFn| allow_deprecated(&method.attrs).is_some();
-        assert!(attributes(parse_quote!(
-            #[deprecated = "old"]
-            fn f() {}
-        )));
-        assert!(attributes(parse_quote!(
-            #[expect(unused, deprecated)]
-            fn f() {}
-        )));
-        assert!(!attributes(parse_quote!(
-            #[allow(unused)]
-            fn f() {}
-        )));
+        assert!(allow_deprecated(&of("#[deprecated = \"old\"]")).is_some());
+        assert!(allow_deprecated(&of("#[expect(unused, deprecated)]")).is_some());
+        assert!(allow_deprecated(&of("#[allow(unused)]")).is_none());
     }
 }

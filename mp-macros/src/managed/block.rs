@@ -38,8 +38,8 @@ impl Block {
                 constructors.extend(Constructor::read(function, &object, errors));
             }
         }
-        if !constructors.is_empty() {
-            refuse_args(block, errors);
+        if !constructors.is_empty() && has_args(block, errors) {
+            constructors.clear();
         }
         let conditions = conditions(&block.attrs);
         Some(Block { object: object.to_token_stream(), ident, conditions, constructors, methods })
@@ -113,30 +113,33 @@ fn object_of(block: &ItemImpl, errors: &mut Errors) -> Option<Path> {
     None
 }
 
-/// There is a function `args` already, which is made from `new`.
-fn refuse_args(block: &ItemImpl, errors: &mut Errors) {
-    let names = block.items.iter().filter_map(|item| match item {
+/// Whether there is a function `args` already, which is a mistake beside `new`.
+fn has_args(block: &ItemImpl, errors: &mut Errors) -> bool {
+    let mut names = block.items.iter().filter_map(|item| match item {
         ImplItem::Fn(function) => Some(&function.sig.ident),
         ImplItem::Const(constant) => Some(&constant.ident),
         _ => None,
     });
-    for name in names.filter(|name| *name == "args") {
+    let args = names.find(|name| *name == "args");
+    if let Some(args) = args {
         errors.push(
-            name.to_token_stream(),
+            args,
             "`args` is what `#[mp::managed]` makes of `new`, for the `create` of a server: call this one \
              something else",
         );
     }
+    args.is_some()
 }
 
 #[cfg(test)]
 mod tests {
-    use syn::parse_quote;
+    use syn::parse_str;
 
     use super::*;
 
     /// What was read and what is left of the block, or the number of errors.
-    fn read(mut block: ItemImpl) -> Result<(Block, String), usize> {
+    fn read(written: &str) -> Result<(Block, String), usize> {
+        let mut block = parse_str(written).unwrap();
         let mut errors = Errors::default();
         let read = Block::read(&mut block, &mut errors);
         match errors.count() {
@@ -147,8 +150,8 @@ mod tests {
 
     #[test]
     fn public_functions_with_a_receiver_and_new_are_exposed() {
-        let (read, left) = read(parse_quote! {
-            impl shop::Counter {
+        let (read, left) = read(
+            "impl shop::Counter {
                 pub const MOST: u8 = 4;
                 pub fn new() -> Self {}
                 pub fn with(n: u8) -> Self {}
@@ -158,81 +161,72 @@ mod tests {
                 #[managed(skip)]
                 pub fn d(self) {}
                 pub fn e(&mut self) {}
-            }
-        })
+            }",
+        )
         .unwrap();
         let methods: Vec<_> = read.methods.iter().map(Method::name).collect();
         assert_eq!(methods, ["a", "e"]);
         assert_eq!(read.constructors.len(), 1);
         assert_eq!(
-            (read.name().as_str(), read.proxy().to_string().as_str()),
-            ("Counter", "CounterProxy")
+            (read.name(), read.proxy().to_string().as_str()),
+            ("Counter".to_owned(), "CounterProxy")
         );
         assert!(!left.contains("managed"));
     }
 
     #[test]
     fn a_skipped_new_is_no_constructor() {
-        let (read, _) = read(parse_quote! {
-            impl Counter { #[managed(skip)] pub fn new() -> Arc<Self> {} pub fn args(&self) {} }
-        })
+        let (read, _) = read(
+            "impl Counter { #[managed(skip)] pub fn new() -> Arc<Self> {} pub fn args(&self) {} }",
+        )
         .unwrap();
-        assert!(read.constructors.is_empty());
-        assert_eq!(read.methods.len(), 1);
+        assert_eq!((read.constructors.len(), read.methods.len()), (0, 1));
     }
 
     #[test]
-    fn a_constructor_for_each_condition() {
-        let (read, _) = read(parse_quote! {
-            impl Counter {
+    fn there_is_a_constructor_for_each_condition() {
+        let (read, _) = read(
+            "impl Counter {
                 #[cfg(unix)] pub fn new() -> Self {}
                 #[cfg(not(unix))] pub fn new(n: u8) -> Self {}
-            }
-        })
+            }",
+        )
         .unwrap();
         assert_eq!(read.constructors.len(), 2);
     }
 
     #[test]
     fn blocks_of_other_kinds_are_refused() {
-        assert_eq!(read(parse_quote!(impl Clone for Counter {})).unwrap_err(), 1);
-        assert_eq!(
-            read(parse_quote!(
-                impl<T> Counter<T> {}
-            ))
-            .unwrap_err(),
-            1
-        );
-        assert_eq!(read(parse_quote!(impl Counter<u8> {})).unwrap_err(), 1);
-        assert_eq!(read(parse_quote!(impl Counter where u8: Copy {})).unwrap_err(), 1);
-        assert_eq!(read(parse_quote!(impl dyn Count {})).unwrap_err(), 1);
-        assert_eq!(read(parse_quote!(impl [Counter] {})).unwrap_err(), 1);
-        assert_eq!(
-            read(parse_quote!(
-                impl <Counter as Has>::One {}
-            ))
-            .unwrap_err(),
-            1
-        );
+        for written in [
+            "impl Clone for Counter {}",
+            "impl<T> Counter<T> {}",
+            "impl Counter<u8> {}",
+            "impl Counter where u8: Copy {}",
+            "impl dyn Count {}",
+            "impl [Counter] {}",
+            "impl <Counter as Has>::One {}",
+        ] {
+            assert_eq!(read(written).unwrap_err(), 1, "{written}");
+        }
     }
 
     #[test]
     fn the_mistakes_of_all_functions_are_told() {
-        let wrong = read(parse_quote! {
-            impl Counter {
+        let wrong = read(
+            "impl Counter {
                 pub fn new() {}
                 pub async fn a(&self) {}
                 pub fn b(&self) {}
                 #[managed(hide)]
                 pub fn c(self) {}
-            }
-        });
+            }",
+        );
         assert_eq!(wrong.unwrap_err(), 3);
     }
 
     #[test]
     fn args_is_refused_beside_new() {
-        let wrong = read(parse_quote!(impl Counter { pub fn new() -> Self {} fn args() {} }));
+        let wrong = read("impl Counter { pub fn new() -> Self {} fn args() {} }");
         assert_eq!(wrong.unwrap_err(), 1);
     }
 }

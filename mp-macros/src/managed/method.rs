@@ -8,7 +8,7 @@ use syn::{
 
 use super::argument::Argument;
 use super::attributes::{allow_deprecated, conditions, descriptions, has_section};
-use super::output::{Output, is_fallible};
+use super::output::{Output, of_constructor};
 use super::types::bare;
 use super::{Errors, ours};
 
@@ -86,8 +86,8 @@ impl Method {
 #[derive(Debug)]
 pub(super) struct Constructor {
     pub(super) function: Function,
-    /// Whether it returns a `Result`.
-    pub(super) is_fallible: bool,
+    /// The object, or a `Result` of it.
+    pub(super) output: Output,
 }
 
 impl Constructor {
@@ -99,8 +99,8 @@ impl Constructor {
     ) -> Option<Constructor> {
         let mut wrong = Errors::default();
         let function = Function::read(new, object, &mut wrong);
-        let is_fallible = is_fallible(&new.sig.output, object);
-        if is_fallible.is_none() {
+        let output = of_constructor(&new.sig.output, object);
+        if output.is_none() {
             let message = "`new` makes the object that lives in the server: it returns `Self` or a `Result` of \
                            it; put `#[managed(skip)]` on it if it is for something else";
             match &new.sig.output {
@@ -109,7 +109,7 @@ impl Constructor {
             }
         }
         errors.check(wrong)?;
-        Some(Constructor { function, is_fallible: is_fallible? })
+        Some(Constructor { function, output: output? })
     }
 }
 
@@ -118,7 +118,8 @@ fn is_exclusive(receiver: &Receiver) -> Option<bool> {
     let Type::Reference(reference) = bare(&receiver.ty) else {
         return None;
     };
-    let is_short = reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident == "_");
+    // Any other is a parameter of the method, which is refused.
+    let is_short = reference.lifetime.as_ref().is_none_or(|lifetime| lifetime.ident != "static");
     let is_self = matches!(bare(&reference.elem), Type::Path(path) if path.path.is_ident("Self"));
     (is_short && is_self).then_some(reference.mutability.is_some())
 }
@@ -189,174 +190,77 @@ impl Errors {
 
 #[cfg(test)]
 mod tests {
-    use syn::parse_quote;
+    use syn::{parse_quote, parse_str};
 
     use super::*;
 
-    fn method(method: &ImplItemFn) -> Result<Method, usize> {
+    fn method(written: &str) -> Result<Method, usize> {
         let mut errors = Errors::default();
-        let read = Method::read(method, &parse_quote!(Counter), &mut errors);
+        let written = parse_str(written).unwrap();
+        let read = Method::read(&written, &parse_quote!(Counter), &mut errors);
         read.ok_or_else(|| errors.count())
     }
 
-    fn constructor(new: &ImplItemFn) -> Result<Constructor, usize> {
+    fn constructor(written: &str) -> Result<Constructor, usize> {
         let mut errors = Errors::default();
-        let read = Constructor::read(new, &parse_quote!(Counter), &mut errors);
+        let written = parse_str(written).unwrap();
+        let read = Constructor::read(&written, &parse_quote!(Counter), &mut errors);
         read.ok_or_else(|| errors.count())
     }
 
     #[test]
     fn the_receiver_says_whether_others_run_meanwhile() {
-        let is_exclusive = |written| method(&written).unwrap().is_exclusive;
-        assert!(!is_exclusive(parse_quote!(
-            pub fn f(&self) {}
-        )));
-        assert!(!is_exclusive(parse_quote!(
-            pub fn f(&'_ self) {}
-        )));
-        assert!(!is_exclusive(parse_quote!(
-            pub fn f(self: &Self) {}
-        )));
-        assert!(is_exclusive(parse_quote!(
-            pub fn f(&mut self) {}
-        )));
-        assert!(is_exclusive(parse_quote!(
-            pub fn f(self: &mut Self) {}
-        )));
+        let is_exclusive = |written| method(written).unwrap().is_exclusive;
+        assert!(!is_exclusive("pub fn f(&self) {}"));
+        assert!(!is_exclusive("pub fn f(&'_ self) {}"));
+        assert!(!is_exclusive("pub fn f(self: &Self) {}"));
+        assert!(is_exclusive("pub fn f(&mut self) {}"));
+        assert!(is_exclusive("pub fn f(self: &mut Self) {}"));
     }
 
     #[test]
     fn other_receivers_are_refused() {
-        let wrong = |written| method(&written).unwrap_err();
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(self) {}
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(mut self) {}
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(&'static self) {}
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(self: Box<Self>) {}
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(self: &Arc<Self>) {}
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(self: Pin<&mut Self>) {}
-            )),
-            1
-        );
+        assert_eq!(method("pub fn f(self) {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f(mut self) {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f(&'static self) {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f(self: Box<Self>) {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f(self: &Arc<Self>) {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f(self: Pin<&mut Self>) {}").unwrap_err(), 1);
     }
 
     #[test]
     fn all_that_is_wrong_with_a_method_is_told() {
-        let wrong = |written| method(&written).unwrap_err();
-        assert_eq!(
-            wrong(parse_quote!(
-                pub async unsafe extern "C" fn f(&self) {}
-            )),
-            3
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f<'a, T, const N: usize>(&self)
-                where
-                    T: Copy,
-                {
-                }
-            )),
-            3
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f(&self)
-                where
-                    u8: Copy,
-                {
-                }
-            )),
-            1
-        );
-        assert_eq!(
-            wrong(parse_quote!(
-                pub fn f<T>(self, n: &mut u8) -> &u8 {}
-            )),
-            4
-        );
+        assert_eq!(method("pub async unsafe extern \"C\" fn f(&self) {}").unwrap_err(), 3);
+        assert_eq!(method("pub unsafe extern \"C\" fn f(&self, n: ...) {}").unwrap_err(), 3);
+        assert_eq!(method("pub fn f<T, const N: usize>(&self) where T: Copy {}").unwrap_err(), 2);
+        assert_eq!(method("pub fn f(&self) where u8: Copy {}").unwrap_err(), 1);
+        assert_eq!(method("pub fn f<T>(self, n: &mut u8) -> &u8 {}").unwrap_err(), 4);
+    }
+
+    #[test]
+    fn a_lifetime_is_refused_once() {
+        assert_eq!(method("pub fn f<'a>(&'a self, n: &'a u8, s: S<'a>) {}").unwrap_err(), 1);
     }
 
     #[test]
     fn a_raw_name_is_called_by_what_it_stands_for() {
-        assert_eq!(
-            method(&parse_quote!(
-                pub fn r#type(&self) {}
-            ))
-            .unwrap()
-            .name(),
-            "type"
-        );
+        assert_eq!(method("pub fn r#type(&self) {}").unwrap().name(), "type");
     }
 
     #[test]
     fn a_constructor_may_fail_and_has_to_make_an_object() {
-        assert!(
-            !constructor(&parse_quote!(
-                pub fn new() -> Self {}
-            ))
-            .unwrap()
-            .is_fallible
-        );
-        assert!(
-            constructor(&parse_quote!(
-                pub fn new() -> mp::Result<Self> {}
-            ))
-            .unwrap()
-            .is_fallible
-        );
-        assert_eq!(
-            constructor(&parse_quote!(
-                pub fn new() {}
-            ))
-            .unwrap_err(),
-            1
-        );
-        assert_eq!(
-            constructor(&parse_quote!(
-                pub async fn new() -> Arc<Self> {}
-            ))
-            .unwrap_err(),
-            2
-        );
+        let output = |written| constructor(written).unwrap().output;
+        assert!(matches!(output("pub fn new() -> Self {}"), Output::Value(_)));
+        assert!(matches!(output("pub fn new() -> mp::Result<Self> {}"), Output::Fallible { .. }));
+        assert_eq!(constructor("pub fn new() {}").unwrap_err(), 1);
+        assert_eq!(constructor("pub async fn new() -> Arc<Self> {}").unwrap_err(), 2);
     }
 
     #[test]
     fn exposed_is_what_is_public_without_limits() {
-        assert!(is_exposed(&parse_quote!(
-            pub fn f(&self) {}
-        )));
-        assert!(!is_exposed(&parse_quote!(
-            pub(crate) fn f(&self) {}
-        )));
-        assert!(!is_exposed(&parse_quote!(
-            fn f(&self) {}
-        )));
+        let is_exposed = |written| is_exposed(&parse_str(written).unwrap());
+        assert!(is_exposed("pub fn f(&self) {}"));
+        assert!(!is_exposed("pub(crate) fn f(&self) {}"));
+        assert!(!is_exposed("fn f(&self) {}"));
     }
 }

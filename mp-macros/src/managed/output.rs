@@ -1,7 +1,7 @@
 //! What a method returns, and which part of it its caller gets.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type};
 
@@ -54,17 +54,22 @@ impl Output {
     }
 }
 
-/// What a constructor returns: whether it is a `Result`, or nothing if it makes no object.
-pub(super) fn is_fallible(output: &ReturnType, object: &Path) -> Option<bool> {
+/// What a constructor returns: nothing if it makes no object.
+pub(super) fn of_constructor(output: &ReturnType, object: &Path) -> Option<Output> {
     let ReturnType::Type(_, ty) = output else {
         return None;
     };
     let ty = bare(ty);
+    let value = object.to_token_stream();
     if is_object(ty, object) {
-        return Some(false);
+        return Some(Output::Value(value));
     }
     let mut arguments = arguments_of(result_in(ty)?);
-    is_object(arguments.next()?, object).then_some(true)
+    if !is_object(arguments.next()?, object) {
+        return None;
+    }
+    let error = arguments.next().map(|error| without_self(error, object));
+    Some(Output::Fallible { value, error })
 }
 
 fn is_object(ty: &Type, object: &Path) -> bool {
@@ -150,11 +155,22 @@ mod tests {
     #[test]
     fn a_constructor_makes_an_object() {
         let object: Path = parse_quote!(shop::Counter);
-        let returns = |output: ReturnType| is_fallible(&output, &object);
-        assert_eq!(returns(parse_quote!(-> Self)), Some(false));
-        assert_eq!(returns(parse_quote!(-> Counter)), Some(false));
-        assert_eq!(returns(parse_quote!(-> mp::Result<Self>)), Some(true));
-        assert_eq!(returns(parse_quote!(-> Result<shop::Counter, E>)), Some(true));
+        let returns = |output: ReturnType| {
+            Some(match of_constructor(&output, &object)? {
+                Output::Value(_) => "an object".to_owned(),
+                Output::Fallible { error, .. } => {
+                    format!("{:?}", error.map(|error| error.to_string()))
+                }
+            })
+        };
+        let an_object = Some("an object".to_owned());
+        assert_eq!(returns(parse_quote!(-> Self)), an_object);
+        assert_eq!(returns(parse_quote!(-> Counter)), an_object);
+        assert_eq!(returns(parse_quote!(-> mp::Result<Self>)).as_deref(), Some("None"));
+        assert_eq!(
+            returns(parse_quote!(-> Result<shop::Counter, E>)).as_deref(),
+            Some("Some(\"E\")")
+        );
         assert_eq!(returns(parse_quote!()), None);
         assert_eq!(returns(parse_quote!(-> Option<Self>)), None);
         assert_eq!(returns(parse_quote!(-> Arc<Self>)), None);

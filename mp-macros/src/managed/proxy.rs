@@ -1,9 +1,8 @@
 //! The side of everybody else: the proxy, whose methods are messages.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::quote;
 use syn::LitStr;
-use syn::spanned::Spanned;
 
 use super::block::Block;
 use super::method::{Function, Method};
@@ -50,10 +49,6 @@ fn message(block: &Block, method: &Method) -> TokenStream {
         quote! { #[doc = #title] }
     });
     let heading = (!method.tells_errors).then(|| quote! { #[doc = "# Errors"] #[doc = ""] });
-    let checks = arguments.iter().map(|argument| {
-        let sent = &argument.sent;
-        quote_spanned! { sent.span() => ::mp::__managed::assert_argument::<#sent>(); }
-    });
     quote! {
         #title
         #(#descriptions)*
@@ -66,8 +61,9 @@ fn message(block: &Block, method: &Method) -> TokenStream {
             &self,
             #(#names: #written,)*
         ) -> ::core::result::Result<#value, ::mp::ManagerError> {
-            #(#checks)*
-            ::mp::__managed::Proxy::call(&self.0, #name, &(#(#values,)*))
+            use ::mp::__managed::Unchecked as _;
+            ::mp::__managed::Checked((::core::marker::PhantomData::<#value>, &(#(#values,)*)))
+                .call(&self.0, #name)
         }
     }
 }
@@ -120,10 +116,7 @@ fn traits(block: &Block, name: &LitStr) -> TokenStream {
                 fn deserialize<D: ::mp::__managed::serde::Deserializer<'de>>(
                     deserializer: D,
                 ) -> ::core::result::Result<Self, D::Error> {
-                    ::core::result::Result::map(
-                        ::mp::__managed::serde::Deserialize::deserialize(deserializer),
-                        Self,
-                    )
+                    ::mp::__managed::deserialize_typed(deserializer)
                 }
             }
         },

@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::LitStr;
 use syn::spanned::Spanned;
 
+use super::argument::Argument;
 use super::block::Block;
 use super::method::{Constructor, Function, Method};
 use super::output::Output;
@@ -15,7 +16,13 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
     let proxy = block.proxy();
     let arms = block.methods.iter().map(|method| arm(block, method));
     let constructors = block.constructors.iter().map(|new| constructor(block, new, name));
+    let check = quote_spanned! { block.ident().span() =>
+        ::mp::__managed::assert_shareable::<#object>();
+    };
     quote! {
+        #(#conditions)*
+        const _: fn() = || { #check };
+
         #(#conditions)*
         impl ::mp::__managed::Manageable for #object {
             type Proxy = #proxy;
@@ -27,12 +34,10 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
                 __mp_method: &::core::primitive::str,
                 __mp_call: &::mp::__managed::Call<'_>,
             ) -> ::mp::__managed::Reply {
+                use ::mp::__managed::Unchecked as _;
                 match __mp_method {
                     #(#arms)*
-                    _ => ::mp::__managed::Call::unknown_method(
-                        __mp_call,
-                        <Self as ::mp::__managed::Manageable>::NAME,
-                    ),
+                    _ => ::mp::__managed::Call::unknown_method(__mp_call, #name),
                 }
             }
 
@@ -51,8 +56,9 @@ fn arm(block: &Block, method: &Method) -> TokenStream {
     let object = &block.object;
     let Function { ident, conditions, allow_deprecated, .. } = &method.function;
     let name = LitStr::new(&method.name(), Span::call_site());
-    let (checks, arguments) = (argument_checks(&method.function), arguments(&method.function));
-    let passed = method.function.arguments.iter().map(|argument| argument.passed());
+    let checks = argument_checks(&method.function);
+    let arguments = arguments(&method.function);
+    let passed = method.function.arguments.iter().map(Argument::passed);
     let lend = if method.is_exclusive {
         quote! { exclusive }
     } else {
@@ -63,16 +69,21 @@ fn arm(block: &Block, method: &Method) -> TokenStream {
         ::mp::__managed::assert_returned::<#value>();
     };
     let reply = match &method.output {
-        Output::Value(_) => quote! { ::mp::__managed::Call::reply(__mp_call, &__mp_result) },
+        Output::Value(_) => quote! { ::mp::__managed::Checked(&__mp_result).reply(__mp_call) },
         Output::Fallible { error, .. } => {
-            let check = error.as_ref().map(|error| {
-                quote_spanned! { error.span() => ::mp::__managed::assert_raised::<#error>(); }
-            });
-            // The value is what the proxy says, also where an alias has its parameters in another order.
+            let check = error_check(error.as_ref());
+            // Its value is what the proxy says, also where an alias has its parameters in another order.
             quote! {
                 #check
                 let __mp_result: ::core::result::Result<#value, _> = __mp_result;
-                ::mp::__managed::Call::reply_result(__mp_call, __mp_result)
+                match __mp_result {
+                    ::core::result::Result::Ok(__mp_value) => {
+                        ::mp::__managed::Checked(&__mp_value).reply(__mp_call)
+                    }
+                    ::core::result::Result::Err(__mp_error) => {
+                        ::core::result::Result::Err(::mp::__managed::Checked(__mp_error).failure())
+                    }
+                }
             }
         }
     };
@@ -96,7 +107,8 @@ fn arguments(function: &Function) -> TokenStream {
     let names = function.arguments.iter().map(|argument| &argument.name);
     let sent = function.arguments.iter().map(|argument| &argument.sent);
     quote! {
-        let (#(#names,)*): (#(#sent,)*) = ::mp::__managed::Call::args(__mp_call)?;
+        let (#(#names,)*) =
+            ::mp::__managed::Checked(::core::marker::PhantomData::<(#(#sent,)*)>).args(__mp_call)?;
     }
 }
 
@@ -109,31 +121,42 @@ fn argument_checks(function: &Function) -> TokenStream {
     checks.collect()
 }
 
+/// Has it say whether an error can be raised.
+fn error_check(error: Option<&TokenStream>) -> Option<TokenStream> {
+    let error = error?;
+    Some(quote_spanned! { error.span() => ::mp::__managed::assert_raised::<#error>(); })
+}
+
 /// How an object is made: what the type is asked for its arguments, and what the server does with them.
 fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> TokenStream {
     let Block { object, conditions, .. } = block;
-    let Function { ident, conditions: own_conditions, allow_deprecated, .. } =
+    let Function { ident, arguments: all, conditions: own_conditions, allow_deprecated } =
         &constructor.function;
-    let (checks, arguments) =
-        (argument_checks(&constructor.function), arguments(&constructor.function));
-    let all = &constructor.function.arguments;
+    let checks = argument_checks(&constructor.function);
+    let arguments = arguments(&constructor.function);
     let (names, written) = (all.iter().map(|one| &one.name), all.iter().map(|one| &one.written));
-    let owned = all.iter().map(|argument| argument.owned());
-    let passed = all.iter().map(|argument| argument.passed());
-    let check = constructor.is_fallible.then(|| {
-        quote! {
-            let __mp_object =
-                ::core::result::Result::map_err(__mp_object, ::mp::__managed::Failure::raised)?;
+    let owned = all.iter().map(Argument::owned);
+    let passed = all.iter().map(Argument::passed);
+    let opened = match &constructor.output {
+        Output::Value(_) => None,
+        Output::Fallible { error, .. } => {
+            let check = error_check(error.as_ref());
+            Some(quote! {
+                #check
+                let __mp_object = ::core::result::Result::map_err(__mp_object, |__mp_error| {
+                    ::mp::__managed::Checked(__mp_error).failure()
+                })?;
+            })
         }
-    });
+    };
     quote! {
         #(#conditions)*
         impl #object {
             /// The arguments of [`new`](Self::new), for the `create` of a server, where it runs.
             #(#own_conditions)*
             pub fn args(#(#names: #written),*) -> ::mp::__managed::Args<#object> {
-                #checks
-                ::mp::__managed::Args::new((#(#owned,)*))
+                use ::mp::__managed::Unchecked as _;
+                ::mp::__managed::Checked((#(#owned,)*)).into_args()
             }
         }
 
@@ -144,13 +167,14 @@ fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> Token
                 name: #name,
                 place: ::core::concat!(::core::file!(), ":", ::core::line!()),
                 create: |__mp_call| {
+                    use ::mp::__managed::Unchecked as _;
                     #checks
                     #arguments
                     #allow_deprecated
                     let __mp_object = ::mp::__managed::__mp_begin_short_backtrace(|| {
                         <#object>::#ident(#(#passed),*)
                     });
-                    #check
+                    #opened
                     ::core::result::Result::Ok(::std::boxed::Box::new(
                         ::mp::__managed::Shelf::<#object>::new(__mp_object),
                     ))

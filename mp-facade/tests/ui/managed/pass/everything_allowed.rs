@@ -146,6 +146,11 @@ impl Counter {
         Ok(Some(Clone::clone(other)))
     }
 
+    /// An object of a type without a constructor.
+    pub fn silent(&self) -> Managed<far::Silent> {
+        mp::managed(far::Silent)
+    }
+
     /// Fails.
     pub fn fail(&self, text: String) -> mp::Result<()> {
         mp::bail!("{text}")
@@ -338,4 +343,54 @@ impl AlsoMissing {
     pub fn new() -> Self {}
 }
 
-fn main() {}
+#[mp::main]
+fn main() -> mp::Result<()> {
+    let server = mp::ServerProcess::start()?;
+    let config = Config { name: "config".to_owned() };
+
+    let counter = server.create(Counter::args(1, "label", &[1, 2], &config, 3))?;
+    assert_eq!(counter.type_name(), "shop.Counter");
+    let refused = server.create(Counter::args(1, "config", &[], &config, 3)).unwrap_err();
+    assert_eq!(refused.to_string(), "named twice");
+
+    assert_eq!(counter.add(2)?, 7);
+    counter.set(8)?;
+    assert_eq!(counter.documented_by_the_macro("a", &[1], &config)?, "label a [1] config");
+    let path = std::path::Path::new("a/b");
+    let names = ["a".to_owned()];
+    let references = counter.references(path, &own::Path(1), &[2, 3], &names, "abc".as_ref())?;
+    assert_eq!(references, (true, 1 + 2 + 1 + 3));
+    let owned = counter.owned([("a".to_owned(), vec![config])].into(), "b".into(), [0])?;
+    assert_eq!(owned.unwrap_or_default(), ["a", "b", "1"]);
+
+    let child: CounterProxy = counter.child()?;
+    assert_eq!(counter.child_of_self(&child)?.as_ref(), Some(&child));
+    assert_eq!(format!("{child}"), format!("{}", *child));
+
+    assert_eq!(counter.fail("failed".to_owned()).unwrap_err().to_string(), "failed");
+    assert_eq!(counter.io().unwrap_err().to_string(), "io");
+    assert!(counter.formats().is_err());
+    assert_eq!(counter.own_error().unwrap_err().to_string(), "wrong");
+    assert_eq!(counter.result_as_value()?, Ok(1));
+
+    assert_eq!(counter.names(1, 2, 3, 4, 5)?, 15);
+    let named = [counter.call()?, counter.clone(2)?, counter.deref()?, counter.id()?];
+    assert_eq!(named, [1, 2, 3, 4]);
+    let named = [counter.fmt()?, counter.serve()?, counter.preview()?, counter.serialize()?];
+    assert_eq!(named, [5, 6, 7, 8]);
+    assert_eq!((counter.r#match()?, counter.unwrap()?, counter.twice(1)?), (9, 10, 1));
+    assert_eq!((counter.Attributes(1, 2)?, counter.constant()?), (1, 1));
+    #[allow(deprecated)]
+    let old = counter.old()?;
+    assert_eq!(old, 1);
+    assert_eq!(counter.sixteen(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)?, 16);
+
+    assert_eq!(server.create(Made::args(1))?.method(2, &3)?, 6);
+    assert_eq!(counter.silent()?.args(1)?, 1);
+
+    let here = Counter::from_zero("here");
+    assert_eq!((here.label(), Counter::NAME), ("here", 1));
+    drop(Arc::into_inner(here).unwrap_or_default().private(&mut 0));
+    assert_eq!(Counter::default().into_label::<String>(), "");
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! [`Versioned`]: a value that somebody elsewhere can read, work on, and put back without losing what others did meanwhile.
+//!
+//! Who works on it says of which version, and begins anew when there is another. Who has done so in vain too often takes
+//! hold of the value: until it lets go, or its process is gone, changes by others wait. Reading never waits.
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::error::ManagerError;
+use crate::hosted::Call;
+use crate::id::{Caller, ClientId};
+use crate::payload::Payload;
+use crate::proxy::Proxy;
+
+/// A value, the number of its changes, and who has hold of it.
+#[derive(Debug)]
+pub(crate) struct Versioned<S> {
+    state: Mutex<State<S>>,
+    let_go: Condvar,
+}
+
+#[derive(Debug)]
+struct State<S> {
+    value: S,
+    version: i64,
+    holder: Option<Caller>,
+}
+
+impl<S> Versioned<S> {
+    pub(crate) fn new(value: S) -> Versioned<S> {
+        let state = State { value, version: 0, holder: None };
+        Versioned { state: Mutex::new(state), let_go: Condvar::new() }
+    }
+
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
+        read(&self.state.lock().value)
+    }
+
+    /// Reads it with its version; if it `is_held` from then on, nobody else changes it before the caller has let go of it.
+    pub(crate) fn read_version<R>(
+        &self,
+        call: &Call<'_>,
+        is_held: bool,
+        read: impl FnOnce(&S) -> R,
+    ) -> (i64, R) {
+        let mut state = self.state.lock();
+        if is_held {
+            self.wait(call.caller(), &mut state);
+            // Who is gone lets go of nothing; who goes after this is heard of here.
+            state.holder = (!call.is_abandoned()).then_some(call.caller());
+        }
+        (state.version, read(&state.value))
+    }
+
+    /// Changes it, whoever has hold of it: nobody will read it any more.
+    pub(crate) fn clear<R>(&self, clear: impl FnOnce(&mut S) -> R) -> R {
+        let mut state = self.state.lock();
+        state.version += 1;
+        clear(&mut state.value)
+    }
+
+    /// Changes it. What has to be dropped outside of the lock is what `change` gives.
+    pub(crate) fn change<R>(&self, caller: Caller, change: impl FnOnce(&mut S) -> R) -> R {
+        let mut state = self.state.lock();
+        self.wait(caller, &mut state);
+        state.version += 1;
+        change(&mut state.value)
+    }
+
+    /// Changes it if it still has this version.
+    pub(crate) fn change_version<R>(
+        &self,
+        caller: Caller,
+        version: i64,
+        change: impl FnOnce(&mut S) -> R,
+    ) -> Option<R> {
+        let mut state = self.state.lock();
+        self.wait(caller, &mut state);
+        if state.version != version {
+            return None;
+        }
+        state.version += 1;
+        Some(change(&mut state.value))
+    }
+
+    /// Ends the hold of a caller, if it has one.
+    pub(crate) fn let_go(&self, caller: Caller) {
+        self.let_go_if(|holder| holder == caller);
+    }
+
+    /// Ends the hold of a client that is gone.
+    pub(crate) fn client_gone(&self, client: ClientId) {
+        self.let_go_if(|holder| holder.client == client);
+    }
+
+    fn let_go_if(&self, is_over: impl FnOnce(Caller) -> bool) {
+        let mut state = self.state.lock();
+        if state.holder.is_some_and(is_over) {
+            state.holder = None;
+            self.let_go.notify_all();
+        }
+    }
+
+    /// Waits until nobody but this caller has hold of it.
+    fn wait(&self, caller: Caller, state: &mut MutexGuard<'_, State<S>>) {
+        while state.holder.is_some_and(|holder| holder != caller) {
+            self.let_go.wait(state);
+        }
+    }
+}
+
+/// How often somebody begins anew before it takes hold.
+const ATTEMPTS: u32 = 4;
+
+/// Ends a hold of this thread, also when what it works with panics.
+struct Hold<'a>(&'a Proxy);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        // A server that is gone has no holds.
+        let _told = self.0.tell("let_go", Payload::default());
+    }
+}
+
+/// Has `attempt` read a versioned object, work on it and put it back, until nobody else has changed it meanwhile. It is told
+/// whether it is to take hold when it reads, and gives nothing when the object was changed.
+pub(crate) fn until_unchanged<R>(
+    proxy: &Proxy,
+    mut attempt: impl FnMut(bool) -> Result<Option<R>, ManagerError>,
+) -> Result<R, ManagerError> {
+    for _ in 0..ATTEMPTS {
+        if let Some(done) = attempt(false)? {
+            return Ok(done);
+        }
+    }
+    let _hold = Hold(proxy);
+    attempt(true)?.ok_or_else(|| {
+        ManagerError::Value("what was to be put back was changed on the way by the same thread".to_owned())
+    })
+}
