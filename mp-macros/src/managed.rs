@@ -63,7 +63,9 @@ fn name_in(arguments: TokenStream, errors: &mut Errors) -> Option<LitStr> {
         if name.is_some() {
             return Err(meta.error("a type has one name"));
         }
-        let value: LitStr = meta.value()?.parse()?;
+        let value = meta.value()?.parse::<LitStr>().map_err(|error| {
+            syn::Error::new(error.span(), "the name of a type is a text: `name = \"Counter\"`")
+        })?;
         if value.value().trim().is_empty() {
             return Err(syn::Error::new_spanned(
                 value,
@@ -123,5 +125,92 @@ impl Errors {
 
     fn into_compile_errors(self) -> Option<TokenStream> {
         self.0.map(syn::Error::into_compile_error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::{File, parse_str};
+
+    use super::*;
+
+    fn tokens(written: &str) -> TokenStream {
+        parse_str(written).unwrap()
+    }
+
+    fn expanded(arguments: &str, item: &str) -> String {
+        expand(tokens(arguments), tokens(item)).to_string().replace(' ', "")
+    }
+
+    #[test]
+    fn a_name_is_a_text_with_something_in_it() {
+        let name = |arguments| {
+            let mut errors = Errors::default();
+            let name = name_in(tokens(arguments), &mut errors).map(|name| name.value());
+            (name, errors.count())
+        };
+        assert_eq!(name(""), (None, 0));
+        assert_eq!(name("name = \"shop.Counter\","), (Some("shop.Counter".to_owned()), 0));
+        assert_eq!(name("name = \" \""), (None, 1));
+        assert_eq!(name("name = 5"), (None, 1));
+        assert_eq!(name("name"), (None, 1));
+        assert_eq!(name("\"Counter\""), (None, 1));
+        assert_eq!(name("nom = \"Counter\""), (None, 1));
+        assert_eq!(name("name = \"a\", name = \"b\"").1, 1);
+    }
+
+    #[test]
+    fn the_block_is_left_and_the_rest_is_items() {
+        let block =
+            "impl Counter { pub fn new() -> Self { Counter } pub fn add(&mut self, n: i64) {} }";
+        let file: File = syn::parse2(expand(tokens(""), tokens(block))).unwrap();
+        let Some(Item::Impl(left)) = file.items.first() else { panic!("no block") };
+        assert_eq!(left.items.len(), 2);
+        let is_proxy =
+            |item: &Item| matches!(item, Item::Struct(proxy) if proxy.ident == "CounterProxy");
+        assert_eq!(file.items.iter().filter(|item| is_proxy(item)).count(), 1);
+    }
+
+    #[test]
+    fn the_server_calls_by_the_name_it_is_given() {
+        let written = expanded("name = \"shop.Counter\"", "impl Counter { pub fn r#in(&self) {} }");
+        assert!(written.contains("constNAME:&'static::core::primitive::str=\"shop.Counter\";"));
+        assert!(written.contains("\"in\"=>{"));
+        assert!(written.contains("<Counter>::r#in(__mp_object,)"));
+        assert!(!written.contains("submit!"));
+    }
+
+    #[test]
+    fn what_is_right_is_there_beside_the_mistakes() {
+        let written = expanded("nom = 5", "impl Counter { pub fn a(self) {} pub fn b(&self) {} }");
+        assert_eq!(written.matches("compile_error!").count(), 2);
+        assert!(written.contains("pubstructCounterProxy"));
+        assert!(written.contains("\"b\"=>{") && !written.contains("\"a\"=>{"));
+    }
+
+    #[test]
+    fn conditions_of_the_block_are_those_of_all_that_is_made_of_it() {
+        let block =
+            "#[cfg(unix)] impl Counter { pub fn new() -> Self { Counter } pub fn add(&self) {} }";
+        let file: File = syn::parse2(expand(tokens(""), tokens(block))).unwrap();
+        for item in &file.items {
+            let text = item.to_token_stream().to_string();
+            assert!(text.contains("# [cfg (unix)]"), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_items_are_refused_and_left() {
+        for item in [
+            "struct Counter;",
+            "#[a] enum Counter {}",
+            "fn count() {}",
+            "trait Count {}",
+            "use a::b;",
+        ] {
+            let written = expanded("", item);
+            assert_eq!(written.matches("compile_error!").count(), 1);
+            assert!(written.starts_with(&item.replace(' ', "")));
+        }
     }
 }

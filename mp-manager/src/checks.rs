@@ -64,8 +64,22 @@ pub trait Shareable: Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Send + Sync + 'static> Shareable for T {}
 
+/// What can be an argument of a constructor, beside what any argument needs.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a constructor",
+    label = "cannot go to another thread",
+    note = "the arguments of `new` are kept until the object is made, in whichever thread: they are `Send + 'static`"
+)]
+pub trait Kept: Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + 'static> Kept for T {}
+
 /// Fails to compile where an argument cannot be sent.
 pub fn assert_argument<T: Argument>() {}
+
+/// Fails to compile where an argument cannot be kept until it is sent.
+pub fn assert_kept<T: Kept>() {}
 
 /// Fails to compile where a result cannot be sent.
 pub fn assert_returned<T: Returned>() {}
@@ -130,12 +144,9 @@ impl<R: DeserializeOwned, A: Serialize> Checked<(PhantomData<R>, &A)> {
     }
 }
 
-impl<A: Serialize> Checked<A> {
+impl<A: Serialize + Send + 'static> Checked<A> {
     /// The arguments of a constructor.
-    pub fn into_args<T: Manageable>(self) -> Args<T>
-    where
-        A: Send + 'static,
-    {
+    pub fn into_args<T: Manageable>(self) -> Args<T> {
         Args::new(self.0)
     }
 }

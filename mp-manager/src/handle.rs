@@ -14,7 +14,7 @@ use crate::host::{Host, ask};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
 use crate::payload::Payload;
 use crate::pledge::Pledged;
-use crate::proxy::{TypedProxy, here_name};
+use crate::proxy::{Proxy, TypedProxy, here_name};
 
 /// A server, from one of its clients or from inside of it.
 #[derive(Clone, Debug)]
@@ -59,8 +59,16 @@ impl Handle {
 
     /// Has it make an object of a type that it knows by name.
     pub(crate) fn create<P: TypedProxy>(&self, arguments: Payload) -> Result<P, ManagerError> {
-        let what = format!("{}{}", ask::CREATE, P::TYPE);
-        self.ask(&what, arguments, None)
+        self.create_named(P::TYPE, arguments).map(P::from_proxy)
+    }
+
+    /// As [`create`](Handle::create), without a type here.
+    pub(crate) fn create_named(
+        &self,
+        type_name: &str,
+        arguments: Payload,
+    ) -> Result<Proxy, ManagerError> {
+        self.ask(&format!("{}{type_name}", ask::CREATE), arguments, None)
     }
 }
 

@@ -252,6 +252,9 @@ impl ServerProcess {
     /// [`ManagerError::Memory`] for no bytes, or when there is no memory for them. A server on another machine cannot
     /// share memory: [`ManagerError::Transfer`].
     pub fn memory_block(&self, size: usize) -> Result<MemoryBlockProxy, ManagerError> {
-        self.handle().create(self.handle().encode(&(size,))?)
+        let arguments = self.handle().encode(&(size,))?;
+        let proxy = self.handle().create_named(MemoryBlock::NAME, arguments)?;
+        let memory = proxy.call("memory", &())?;
+        Ok(MemoryBlockProxy { proxy, memory })
     }
 }

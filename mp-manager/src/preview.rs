@@ -83,10 +83,10 @@ impl Preview {
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(value.bytes);
         // One more than is looked into.
         deserializer.set_max_depth(MAX_DEPTH + 2);
-        let reading = Reading { preview: self, depth: 0, may_have_proxies };
+        let reading = Reading { preview: self, before: "", depth: 0, may_have_proxies };
         let read = reading.deserialize(&mut deserializer);
-        if read.is_err() && self.left > 0 {
-            // It is too deep, or no value.
+        if read.is_err() {
+            // It is too deep, or no value; or there is no room left, also for this.
             self.write_str("…")?;
         }
         self.left = self.left.checked_sub(extra).ok_or(fmt::Error)?;
@@ -109,6 +109,8 @@ impl Preview {
 /// Reads one value into a preview.
 struct Reading<'a> {
     preview: &'a mut Preview,
+    /// What stands before the value, if there is one.
+    before: &'static str,
     depth: usize,
     may_have_proxies: bool,
 }
@@ -123,9 +125,10 @@ enum Seen {
 }
 
 impl<'a> Reading<'a> {
-    fn inner(&mut self) -> Reading<'_> {
+    fn inner(&mut self, before: &'static str) -> Reading<'_> {
         Reading {
             preview: self.preview,
+            before,
             depth: self.depth + 1,
             may_have_proxies: self.may_have_proxies,
         }
@@ -144,6 +147,7 @@ impl<'de> DeserializeSeed<'de> for Reading<'_> {
         if self.depth > MAX_DEPTH {
             return Err(D::Error::custom("too deep"));
         }
+        self.preview.write_str(self.before).map_err(D::Error::custom)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -202,16 +206,11 @@ impl<'de> Visitor<'de> for Reading<'_> {
         let (start, left) = (self.preview.text.len(), self.preview.left);
         let mut seen = Vec::new();
         self.preview.write_str("[").map_err(failed)?;
-        for index in 0.. {
-            let text_len = self.preview.text.len();
-            self.preview.separate(index).map_err(failed)?;
-            match values.next_element_seed(self.inner())? {
-                Some(value) if seen.len() < 5 => seen.push(value),
-                Some(_) => {}
-                None => {
-                    self.preview.text.truncate(text_len);
-                    break;
-                }
+        let mut before = "";
+        while let Some(value) = values.next_element_seed(self.inner(before))? {
+            before = ", ";
+            if seen.len() < 5 {
+                seen.push(value);
             }
         }
         self.preview.write_str("]").map_err(failed)?;
@@ -233,15 +232,10 @@ impl<'de> Visitor<'de> for Reading<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut values: A) -> Result<Seen, A::Error> {
         let failed = |error: fmt::Error| A::Error::custom(error);
         self.preview.write_str("{").map_err(failed)?;
-        for index in 0.. {
-            let text_len = self.preview.text.len();
-            self.preview.separate(index).map_err(failed)?;
-            if values.next_key_seed(self.inner())?.is_none() {
-                self.preview.text.truncate(text_len);
-                break;
-            }
-            self.preview.write_str(": ").map_err(failed)?;
-            values.next_value_seed(self.inner())?;
+        let mut before = "";
+        while values.next_key_seed(self.inner(before))?.is_some() {
+            values.next_value_seed(self.inner(": "))?;
+            before = ", ";
         }
         self.write(format_args!("}}"))
     }

@@ -64,15 +64,26 @@ pub(super) fn allow_deprecated(attributes: &[Attribute]) -> Option<TokenStream> 
     is_told.then(|| quote! { #[allow(deprecated, reason = "it is the user who is to be warned")] })
 }
 
+/// Whether there is documentation.
+pub(super) fn is_documented(attributes: &[Attribute]) -> bool {
+    docs(attributes).next().is_some()
+}
+
 /// Whether the documentation has a section of this name, as far as it stands in comments.
 pub(super) fn has_section(attributes: &[Attribute], name: &str) -> bool {
-    attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).any(|attribute| {
-        let Meta::NameValue(doc) = &attribute.meta else { return false };
-        let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &doc.value else { return false };
+    docs(attributes).any(|doc| {
+        let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = doc else { return false };
         text.value().lines().any(|line| {
             let heading = line.trim().trim_start_matches('#');
             heading.len() < line.trim().len() && heading.trim() == name
         })
+    })
+}
+
+fn docs(attributes: &[Attribute]) -> impl Iterator<Item = &Expr> {
+    attributes.iter().filter_map(|attribute| match &attribute.meta {
+        Meta::NameValue(meta) if meta.path.is_ident("doc") => Some(&meta.value),
+        _ => None,
     })
 }
 
@@ -158,6 +169,12 @@ mod tests {
             take_skip(&mut attributes, &mut errors);
             assert_eq!((attributes.len(), errors.count()), (0, 1), "{written}");
         }
+    }
+
+    #[test]
+    fn what_is_hidden_is_not_documented() {
+        assert!(is_documented(&of("/// Text.")));
+        assert!(!is_documented(&of("#[doc(hidden)] #[deprecated]")));
     }
 
     #[test]

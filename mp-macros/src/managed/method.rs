@@ -7,7 +7,7 @@ use syn::{
 };
 
 use super::argument::Argument;
-use super::attributes::{allow_deprecated, conditions, descriptions, has_section};
+use super::attributes::{allow_deprecated, conditions, descriptions, has_section, is_documented};
 use super::output::{Output, of_constructor};
 use super::types::bare;
 use super::{Errors, ours};
@@ -44,9 +44,11 @@ pub(super) struct Method {
     /// Whether it is the only one that runs: `&mut self`.
     pub(super) is_exclusive: bool,
     pub(super) output: Output,
-    /// Its documentation, and whether it is deprecated.
+    /// Its documentation, and that it is deprecated.
     pub(super) descriptions: Vec<TokenStream>,
-    /// Whether its documentation says when it fails.
+    /// Whether there is documentation among them.
+    pub(super) is_documented: bool,
+    /// Whether it says when the method fails.
     pub(super) tells_errors: bool,
 }
 
@@ -72,6 +74,7 @@ impl Method {
             is_exclusive: is_exclusive?,
             output,
             descriptions: descriptions(&method.attrs),
+            is_documented: is_documented(&method.attrs),
             tells_errors: has_section(&method.attrs, "Errors"),
         })
     }

@@ -44,7 +44,7 @@ fn message(block: &Block, method: &Method) -> TokenStream {
     let value = method.output.value();
     let name = LitStr::new(&method.name(), Span::call_site());
     let descriptions = &method.descriptions;
-    let title = descriptions.is_empty().then(|| {
+    let title = (!method.is_documented).then(|| {
         let title = format!("Calls `{}::{}` in the server.", block.name(), method.name());
         quote! { #[doc = #title] }
     });

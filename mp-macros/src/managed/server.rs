@@ -136,6 +136,10 @@ fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> Token
     let arguments = arguments(&constructor.function);
     let (names, written) = (all.iter().map(|one| &one.name), all.iter().map(|one| &one.written));
     let owned = all.iter().map(Argument::owned);
+    let kept_checks = all.iter().map(|argument| {
+        let sent = &argument.sent;
+        quote_spanned! { sent.span() => ::mp::__managed::assert_kept::<#sent>(); }
+    });
     let passed = all.iter().map(Argument::passed);
     let opened = match &constructor.output {
         Output::Value(_) => None,
@@ -156,6 +160,7 @@ fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> Token
             #(#own_conditions)*
             pub fn args(#(#names: #written),*) -> ::mp::__managed::Args<#object> {
                 use ::mp::__managed::Unchecked as _;
+                #(#kept_checks)*
                 ::mp::__managed::Checked((#(#owned,)*)).into_args()
             }
         }
