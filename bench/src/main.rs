@@ -105,7 +105,7 @@ const CASES: &[Case] = &[
     timed("manager/one_slow_client", Wanted::TimesAtMost(1.1), manager::one_slow_client),
     timed("manager/create", Wanted::FasterTimes(10.0), manager::create),
     timed("manager/block_64mib", Wanted::FasterTimes(5.0), manager::block_64mib),
-    timed("manager/block_64mib_copied", Wanted::TimesAtMost(1.25), manager::block_64mib_copied),
+    timed("manager/block_64mib_copied", Wanted::TimesAtMost(1.5), manager::block_64mib_copied),
     Case {
         name: "manager/idle",
         shown: Shown::ShareOf(queue::SECOND),

@@ -321,7 +321,7 @@ pub(crate) fn block_64mib() -> mp::Result<Measured> {
     python.measure("block", PYTHON_BLOCKS, PYTHON_BLOCKS, || ours.measure())
 }
 
-/// Against the two copies themselves, within one process.
+/// Against the two copies alone, within one process and with no regard to what another might do meanwhile.
 pub(crate) fn block_64mib_copied() -> mp::Result<Measured> {
     let mut ours = BlockPassing::start()?;
     let [mut source, mut middle, mut target] = [1, 2, 3].map(|byte| vec![byte; BLOCK_LEN]);

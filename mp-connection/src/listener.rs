@@ -40,7 +40,8 @@ use crate::wait::{Descriptor, Waitable};
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// How long it has while others wait for its place. An honest one on a busy machine says it within this time.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// The most clients whose handshake goes on at once; further ones wait for a place.
+/// The most clients whose handshake goes on at once, unless the listener is told otherwise; further ones wait for a
+/// place.
 const MAX_CLIENTS: usize = 128;
 /// So many may wait for a place as the system allows.
 const BACKLOG: i32 = i32::MAX;
@@ -108,6 +109,8 @@ struct Clients {
     unknown: VecDeque<Client>,
     /// What the next calls of `accept` give.
     outcomes: VecDeque<Result<Known, ConnectionError>>,
+    /// How many of the unknown there may be.
+    places: usize,
     /// Whether the listening socket makes the `epoll` descriptor readable.
     is_open: bool,
     /// When somebody has been silent for too long.
@@ -168,6 +171,15 @@ impl Listener {
         let open = Open { socket, epoll, key, clients: Mutex::new(Clients::new(timer)) };
         let (file, last_accepted) = (Mutex::new(file), Mutex::new(None));
         Ok(Listener { open: Closable::new(open), address, file, last_accepted })
+    }
+
+    /// How many clients are looked after at once that have not shown that they know the key; for a process that has
+    /// more descriptors than others. Each takes one.
+    #[doc(hidden)]
+    pub fn set_places(&self, places: usize) {
+        if let Ok(open) = self.open.get() {
+            open.clients.lock().places = places;
+        }
     }
 
     /// Sleeps until a client has connected, and shown that it knows the key if there is one.
@@ -345,7 +357,8 @@ fn add(epoll: &OwnedFd, socket: impl AsFd) -> io::Result<()> {
 
 impl Clients {
     fn new(timer: Timer) -> Clients {
-        Clients { unknown: VecDeque::new(), outcomes: VecDeque::new(), is_open: true, timer }
+        let (unknown, outcomes) = (VecDeque::new(), VecDeque::new());
+        Clients { unknown, outcomes, places: MAX_CLIENTS, is_open: true, timer }
     }
 
     /// Goes as far as possible without waiting, until there is an outcome or nobody is left who has said
@@ -387,7 +400,7 @@ impl Clients {
     fn let_in(&mut self, open: &Open) -> Option<Instant> {
         let mut is_exhausted = false;
         // So many at a time, that a flood of new ones keeps nobody from being heard.
-        for _ in 0..MAX_CLIENTS {
+        for _ in 0..self.places {
             if !self.outcomes.is_empty() || self.next_place(is_exhausted).is_some() {
                 break;
             }
@@ -417,7 +430,7 @@ impl Clients {
     }
 
     fn is_full(&self) -> bool {
-        self.unknown.len() >= MAX_CLIENTS
+        self.unknown.len() >= self.places
     }
 
     /// When the one who has been silent for longest has to make room; `None` if there is room, or can be now.

@@ -17,8 +17,13 @@ pub use mp_macros::main;
 #[doc(hidden)]
 pub use mp_manager::__private as __managed;
 pub use mp_manager::{
-    Args, Manageable, Managed, Manager, ManagerError, MemoryBlock, MemoryBlockProxy, ObjectInfo, Proxy, ServerProcess,
-    ServerProcessBuilder, SyncManager, TypedProxy, managed, managed_memoryblock,
+    Args, ArrayProxy, BarrierProxy, BoundedSemaphoreProxy, ConditionProxy, DictKeys, DictProxy,
+    EventProxy, IteratorProxy, JoinableQueueProxy, ListIter, ListProxy, LockProxy, Manageable,
+    Managed, ManagedConditionGuard, ManagedLockGuard, ManagedPermit, ManagedRLockGuard, Manager,
+    ManagerError, MemoryBlock, MemoryBlockProxy, NamespaceProxy, ObjectInfo, PoolCalls, PoolImap,
+    PoolProxy, PoolResult, Proxy, QueueProxy, RLockProxy, SemaphoreProxy, ServerProcess,
+    ServerProcessBuilder, SyncManager, TypedProxy, ValueProxy, managed, managed_array, managed_dict,
+    managed_iterator, managed_list, managed_memoryblock, managed_namespace, managed_value,
 };
 #[cfg(feature = "progress-bar")]
 pub use mp_pool::progress_bar;

@@ -18,6 +18,7 @@ mod types;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
 use syn::{Item, LitStr};
 
 use block::Block;
@@ -102,6 +103,11 @@ fn ours(ident: &Ident) -> Ident {
     ident
 }
 
+/// Where `tokens` stand, for code of this macro: see [`ours`].
+fn place_of(tokens: &impl Spanned) -> Span {
+    tokens.span().resolved_at(Span::call_site())
+}
+
 /// All that is wrong with a block: the user sees it at once.
 #[derive(Debug, Default)]
 struct Errors(Option<syn::Error>);
@@ -115,6 +121,17 @@ impl Errors {
         match &mut self.0 {
             Some(all) => all.combine(error),
             None => self.0 = Some(error),
+        }
+    }
+
+    /// Adds those of a part; nothing if there are some.
+    fn check(&mut self, part: Errors) -> Option<()> {
+        match part.0 {
+            Some(error) => {
+                self.add(error);
+                None
+            }
+            None => Some(()),
         }
     }
 

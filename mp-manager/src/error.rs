@@ -207,10 +207,7 @@ impl ManagerError {
             Refusal::BarrierBroken(broken) => {
                 ManagerError::Barrier(BarrierError::Broken(broken.into()))
             }
-            Refusal::Pool(text) => ManagerError::Transfer {
-                server: server(),
-                what: format!("use a pool: {}", String::from_utf8_lossy(&text)),
-            },
+            Refusal::Pool(error) => ManagerError::Pool(error.into_error()),
             Refusal::NoSpace { asked, available } => {
                 ManagerError::Memory(SharedMemoryError::NoSpace { asked, available })
             }

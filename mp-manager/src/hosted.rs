@@ -1,8 +1,10 @@
 //! Objects of a server as it sees them: what can be called, by whom, and what comes of it.
 
+use std::any::Any;
 use std::cell::RefCell;
 
 use mp_context::__private::__mp_begin_short_backtrace;
+use mp_pool::parts::PoolErrorWire;
 use mp_remote_exception::{Error, Origin, RemoteException};
 use mp_shared_memory::SharedMemory;
 use mp_sync::Broken;
@@ -94,8 +96,8 @@ pub enum Refusal {
     },
     /// The barrier is broken.
     BarrierBroken(BarrierBreak),
-    /// What a pool says, encoded as `mp-pool` does.
-    Pool(Vec<u8>),
+    /// What a pool says.
+    Pool(Box<PoolErrorWire>),
     /// There is no memory.
     NoSpace {
         /// Bytes that were asked for.
@@ -151,7 +153,7 @@ impl Failure {
 }
 
 /// An object as its server keeps it.
-pub trait Hosted: Send + Sync + 'static {
+pub trait Hosted: Any + Send + Sync {
     /// Calls a method.
     ///
     /// # Errors
@@ -180,6 +182,12 @@ pub trait Hosted: Send + Sync + 'static {
 
     /// Takes back what a client holds here that is gone.
     fn client_gone(&self, client: ClientId) {
+        let _nothing = client;
+    }
+
+    /// Hears, before [`client_gone`](Hosted::client_gone), that a client is gone that had not given this object back, as it
+    /// does before it ends by itself.
+    fn holder_gone(&self, client: ClientId) {
         let _nothing = client;
     }
 }
@@ -216,6 +224,19 @@ impl<'a> Call<'a> {
     /// Whether the process of the caller is gone, so that nobody waits for the result.
     pub fn is_abandoned(&self) -> bool {
         self.host.is_gone(self.caller.client)
+    }
+
+    /// Whether the process of a client is there, as the system says at this moment.
+    pub(crate) fn is_there(&self, client: ClientId) -> bool {
+        self.host.is_there(client)
+    }
+
+    /// The pid of the caller, on its machine; `None` if it is gone.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self.caller.client {
+            ClientId::SERVER => Some(std::process::id()),
+            client => self.host.client(client).map(|client| client.pid()),
+        }
     }
 
     /// What a call gives that returned a value.

@@ -23,7 +23,7 @@ use crate::payload::{Item, Payload};
 use crate::preview;
 use crate::proxy::{Proxy, TypedProxy};
 use crate::registry::Registered;
-use crate::typed::{is_final, typed_proxy};
+use crate::typed::{encode_here, is_final, typed_proxy};
 use crate::versioned::{Versioned, until_unchanged};
 
 inventory::submit! {
@@ -65,9 +65,9 @@ fn clamped(index: i64, len: usize) -> usize {
 /// Whether an order names each position once.
 fn is_permutation(order: &[usize]) -> bool {
     let mut seen = vec![false; order.len()];
-    order.iter().all(|position| {
-        seen.get_mut(*position).is_some_and(|seen| !mem::replace(seen, true))
-    })
+    order
+        .iter()
+        .all(|position| seen.get_mut(*position).is_some_and(|seen| !mem::replace(seen, true)))
 }
 
 impl ListObject {
@@ -128,7 +128,8 @@ impl ListObject {
 
     fn count(&self, call: &Call<'_>) -> Reply {
         let value = &call.payload().bytes;
-        let equal = |items: &VecDeque<Item>| items.iter().filter(|item| item.bytes() == value).count();
+        let equal =
+            |items: &VecDeque<Item>| items.iter().filter(|item| item.bytes() == value).count();
         call.reply(&self.0.read(equal))
     }
 
@@ -166,7 +167,7 @@ impl ListObject {
         self.0.read(|items| {
             let end = end.map_or(items.len(), |end| clamped(end, items.len()));
             let start = clamped(start, items.len()).min(end);
-            pack(&mut packing, items.range(start..end))
+            packing.add_items(items.range(start..end))
         })?;
         Ok(packing.finish())
     }
@@ -175,7 +176,7 @@ impl ListObject {
     fn snapshot(&self, call: &Call<'_>) -> Reply {
         let (is_held,) = call.args()?;
         let mut packing = Packing::new(call.host.id());
-        let read = |items: &VecDeque<Item>| pack(&mut packing, items.iter());
+        let read = |items: &VecDeque<Item>| packing.add_items(items);
         let (version, packed) = self.0.read_version(call, is_held, read);
         packed?;
         Ok(packing.finish().with_number(version))
@@ -185,7 +186,9 @@ impl ListObject {
     fn rearrange(&self, call: &Call<'_>) -> Reply {
         let (version, order) = call.args::<(i64, Vec<usize>)>()?;
         if !is_permutation(&order) {
-            return Err(Refusal::Value("an order has to name every position once".to_owned()).into());
+            return Err(
+                Refusal::Value("an order has to name every position once".to_owned()).into()
+            );
         }
         let done = self.0.change_version(call.caller(), version, |items| {
             if items.len() != order.len() {
@@ -207,13 +210,6 @@ fn missing(value: &Payload) -> Failure {
     Refusal::Missing { key: format!("item {}", preview::of(value.as_item())) }.into()
 }
 
-fn pack<'a>(packing: &mut Packing, items: impl Iterator<Item = &'a Item>) -> Result<(), Failure> {
-    for item in items {
-        packing.add_item(item.as_ref())?;
-    }
-    Ok(())
-}
-
 impl Hosted for ListObject {
     fn serve(&self, method: &str, call: &Call<'_>) -> Reply {
         match method {
@@ -232,9 +228,7 @@ impl Hosted for ListObject {
             "remove" => self.remove(call),
             "index" => self.index(call),
             "count" => self.count(call),
-            "contains" => {
-                call.reply(&self.0.read(|items| find(items, call.payload()).is_some()))
-            }
+            "contains" => call.reply(&self.0.read(|items| find(items, call.payload()).is_some())),
             "reverse" => self.reverse(call),
             "repeat" => self.repeat(call),
             "clear" => self.clear(call),
@@ -267,15 +261,6 @@ impl Hosted for ListObject {
     fn client_gone(&self, client: ClientId) {
         self.0.client_gone(client);
     }
-}
-
-/// Encodes what is to live in this process.
-///
-/// # Panics
-///
-/// When a value cannot be encoded: in a method that is the error of its caller.
-pub(crate) fn encode_here<T: Serialize>(value: &T) -> Item {
-    Item::encode(value).unwrap_or_else(|error| panic!("cannot keep a value in a server: {error}"))
 }
 
 /// Has a list live in this process, if it is a server, and gives a proxy to it, to be returned from a method, or put into
@@ -578,10 +563,7 @@ impl<T: Serialize + DeserializeOwned + 'static> ListProxy<T> {
     /// # Errors
     ///
     /// As there.
-    pub fn sort_by(
-        &self,
-        mut compare: impl FnMut(&T, &T) -> Ordering,
-    ) -> Result<(), ManagerError> {
+    pub fn sort_by(&self, mut compare: impl FnMut(&T, &T) -> Ordering) -> Result<(), ManagerError> {
         until_unchanged(&self.0, |is_held| {
             let reply = self.0.call_encoded("snapshot", self.0.encode(&(is_held,))?)?;
             let split = reply.split_number();
@@ -689,5 +671,188 @@ impl<T: DeserializeOwned> Iterator for ListIter<'_, T> {
             Err(ManagerError::Index { .. }) => None,
             item => Some(item),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(u8),
+        Extend(Vec<u8>),
+        Set(isize, u8),
+        Insert(isize, u8),
+        Pop,
+        PopAt(isize),
+        Remove(u8),
+        Sort,
+        Reverse,
+        Repeat(usize),
+        Clear,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let index = -8..8_isize;
+        let item = 0..6_u8;
+        prop_oneof![
+            4 => item.clone().prop_map(Step::Push),
+            2 => prop::collection::vec(item.clone(), 0..5).prop_map(Step::Extend),
+            2 => (index.clone(), item.clone()).prop_map(|(index, item)| Step::Set(index, item)),
+            2 => (index.clone(), item.clone()).prop_map(|(index, item)| Step::Insert(index, item)),
+            1 => Just(Step::Pop),
+            1 => index.prop_map(Step::PopAt),
+            1 => item.prop_map(Step::Remove),
+            1 => Just(Step::Sort),
+            1 => Just(Step::Reverse),
+            1 => (0..3_usize).prop_map(Step::Repeat),
+            1 => Just(Step::Clear),
+        ]
+    }
+
+    /// The position in the model, if there is an item.
+    fn place(index: isize, len: usize) -> Option<usize> {
+        (0..len).find(|place| *place as isize == index || *place as isize - len as isize == index)
+    }
+
+    /// Takes a step with the model; gives whether it could be taken.
+    fn model(all: &mut Vec<u8>, step: Step) -> bool {
+        let len = all.len();
+        match step {
+            Step::Push(item) => all.push(item),
+            Step::Extend(items) => all.extend(items),
+            Step::Set(index, item) => match place(index, len) {
+                Some(place) => all[place] = item,
+                None => return false,
+            },
+            Step::Insert(index, item) => {
+                let from_start = if index < 0 { index + len as isize } else { index };
+                all.insert(from_start.clamp(0, len as isize).unsigned_abs(), item);
+            }
+            Step::Pop => return all.pop().is_some(),
+            Step::PopAt(index) => {
+                return place(index, len).map(|place| all.remove(place)).is_some();
+            }
+            Step::Remove(item) => match all.iter().position(|known| *known == item) {
+                Some(place) => drop(all.remove(place)),
+                None => return false,
+            },
+            Step::Sort => all.sort(),
+            Step::Reverse => all.reverse(),
+            Step::Repeat(times) => *all = all.repeat(times),
+            Step::Clear => all.clear(),
+        }
+        true
+    }
+
+    fn real(list: &ListProxy<u8>, step: Step) -> Result<(), ManagerError> {
+        match step {
+            Step::Push(item) => list.push(item),
+            Step::Extend(items) => list.extend(items),
+            Step::Set(index, item) => list.set(index, item),
+            Step::Insert(index, item) => list.insert(index, item),
+            Step::Pop => list.pop().map(drop),
+            Step::PopAt(index) => list.pop_at(index).map(drop),
+            Step::Remove(item) => list.remove(&item),
+            Step::Sort => list.sort(),
+            Step::Reverse => list.reverse(),
+            Step::Repeat(times) => list.repeat(times),
+            Step::Clear => list.clear(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_as_a_vec_is(
+            steps in prop::collection::vec(step(), 0..40),
+            start in -8..8_isize,
+            end in -8..8_isize,
+        ) {
+            let list = managed_list(Vec::<u8>::new());
+            let mut all = Vec::new();
+            for step in steps {
+                if all.len() > 1000 {
+                    break;
+                }
+                let can_be = model(&mut all, step.clone());
+                let done = real(&list, step);
+                prop_assert_eq!(done.is_ok(), can_be, "{:?}", done);
+                prop_assert_eq!(&list.to_vec().unwrap(), &all);
+                prop_assert_eq!(list.len().unwrap(), all.len());
+                prop_assert_eq!(list.count(&1).unwrap(), all.iter().filter(|item| **item == 1).count());
+                prop_assert_eq!(list.index(&1).ok(), all.iter().position(|item| *item == 1));
+                prop_assert_eq!(list.contains(&1).unwrap(), all.contains(&1));
+                prop_assert_eq!(list.get(end).ok(), place(end, all.len()).map(|place| all[place]));
+            }
+            let from_start = |index: isize| {
+                let len = all.len() as isize;
+                (if index < 0 { index + len } else { index }).clamp(0, len).unsigned_abs()
+            };
+            let (first, last) = (from_start(start), from_start(end));
+            let part = if first < last { &all[first..last] } else { &[] };
+            prop_assert_eq!(list.slice(start..end).unwrap(), part);
+            prop_assert_eq!(list.slice(start..).unwrap(), &all[first..]);
+            prop_assert_eq!(list.slice(..end).unwrap(), &all[..last]);
+            let items: Vec<u8> = list.iter().map(Result::unwrap).collect();
+            prop_assert_eq!(items, all);
+        }
+    }
+
+    #[test]
+    fn the_last_item_can_be_the_end_of_a_range() {
+        let list = managed_list([1, 2, 3]);
+        assert_eq!(list.slice(..=-1).unwrap(), [1, 2, 3]);
+        assert_eq!(list.slice(1..=-2).unwrap(), [2]);
+        let after = |index| (Bound::Excluded(index), Bound::Unbounded);
+        assert_eq!(list.slice(after(0)).unwrap(), [2, 3]);
+        assert_eq!(list.slice(after(-1)).unwrap(), []);
+        assert_eq!(list.slice(isize::MIN..isize::MAX).unwrap(), [1, 2, 3]);
+        assert!(list.get(isize::MIN).is_err() && list.get(isize::MAX).is_err());
+    }
+
+    #[test]
+    fn an_order_that_is_none_is_refused() {
+        let list = managed_list([1, 2, 3]);
+        for order in [vec![0, 0, 1], vec![0, 1, 3]] {
+            let error = list.0.call::<bool, _>("rearrange", &(0, order)).unwrap_err();
+            assert!(matches!(error, ManagerError::Value(_)), "{error}");
+        }
+        assert!(!list.0.call::<bool, _>("rearrange", &(0, [1, 0])).unwrap());
+        assert_eq!(list.to_vec().unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_is_in_the_way_of_its_own_sort_is_told() {
+        let list = managed_list([2, 1]);
+        let error = list.sort_by(|a, b| {
+            list.push(3).unwrap();
+            a.cmp(b)
+        });
+        assert!(matches!(error, Err(ManagerError::Value(_))), "{error:?}");
+        list.sort().unwrap();
+        assert_eq!(list.slice(..3).unwrap(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_sort_that_panics_lets_go_of_the_list() {
+        let list = managed_list([2, 1]);
+        let mut sorts = 0;
+        let sort = std::panic::AssertUnwindSafe(|| {
+            list.sort_by(|_, _| {
+                sorts += 1;
+                if sorts > 4 {
+                    panic!("on purpose");
+                }
+                list.push(3).unwrap();
+                Ordering::Less
+            })
+        });
+        assert!(std::panic::catch_unwind(sort).is_err());
+        let other = list.clone();
+        std::thread::spawn(move || other.clear().unwrap()).join().unwrap();
+        assert!(list.is_empty().unwrap());
     }
 }

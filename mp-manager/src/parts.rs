@@ -12,6 +12,7 @@ use mp_reduction::{Attachments, DecodeError, EncodeError, decode_from, encode_in
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::error::in_full;
 use crate::hosted::{Call, Failure, Refusal};
 use crate::id::ServerId;
 use crate::passage;
@@ -72,10 +73,32 @@ impl Packing {
         self.note(self.bytes.len() - before, &attachments?, &references)
     }
 
-    /// Adds a value that is encoded.
-    pub(crate) fn add_item(&mut self, item: ItemRef<'_>) -> Result<(), EncodeError> {
-        self.bytes.extend_from_slice(item.bytes);
-        self.note(item.bytes.len(), item.attachments, item.references)
+    /// Adds values that are encoded.
+    pub(crate) fn add_items<'a>(
+        &mut self,
+        items: impl IntoIterator<Item = &'a Item>,
+    ) -> Result<(), Failure> {
+        for item in items {
+            let ItemRef { bytes, attachments, references } = item.as_ref();
+            self.bytes.extend_from_slice(bytes);
+            self.note(bytes.len(), attachments, references)
+                .map_err(|error| Failure::Result(in_full(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a value that `encode` appends, and that is for somebody else than the server. Of one that fails or panics, nothing
+    /// is added.
+    pub(crate) fn add_with<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<Attachments, E>,
+        failed: impl FnOnce(EncodeError) -> E,
+    ) -> Result<(), E> {
+        let before = self.bytes.len();
+        let appending = Appending { bytes: &mut self.bytes, len: before };
+        let attachments = encode(&mut *appending.bytes)?;
+        appending.keep();
+        self.note(self.bytes.len() - before, &attachments, &[]).map_err(failed)
     }
 
     /// Has a value end here.
@@ -113,6 +136,24 @@ impl Packing {
     }
 }
 
+/// Takes back what is appended to some bytes, unless it is kept.
+struct Appending<'a> {
+    bytes: &'a mut Vec<u8>,
+    len: usize,
+}
+
+impl Appending<'_> {
+    fn keep(mut self) {
+        self.len = usize::MAX;
+    }
+}
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        self.bytes.truncate(self.len);
+    }
+}
+
 fn copying(error: io::Error) -> EncodeError {
     EncodeError::Value { type_name: "a descriptor", cause: Arc::new(error) }
 }
@@ -126,8 +167,7 @@ impl Payload {
 
     /// The number behind the value, and the value.
     pub(crate) fn split_number(&self) -> Result<(i64, ItemRef<'_>), Malformed> {
-        let (bytes, number) = self.bytes.split_last_chunk::<8>().ok_or(Malformed)?;
-        Ok((i64::from_le_bytes(*number), ItemRef { bytes, ..self.as_item() }))
+        self.as_item().split_number()
     }
 
     /// The values that were put into it.
@@ -137,6 +177,20 @@ impl Payload {
 }
 
 impl<'a> ItemRef<'a> {
+    /// As [`Payload::split_number`].
+    pub(crate) fn split_number(self) -> Result<(i64, ItemRef<'a>), Malformed> {
+        let (bytes, number) = self.bytes.split_last_chunk::<8>().ok_or(Malformed)?;
+        Ok((i64::from_le_bytes(*number), ItemRef { bytes, ..self }))
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(self) -> Result<T, DecodeError> {
+        let ItemRef { bytes, attachments, references } = self;
+        if references.is_empty() {
+            return decode_from(bytes, attachments);
+        }
+        passage::provide(references, || decode_from(bytes, attachments))
+    }
+
     /// The values that were put into it.
     pub(crate) fn parts(self) -> Result<Parts<'a>, Malformed> {
         let (values, table) = if self.bytes.is_empty() {
@@ -205,15 +259,13 @@ impl Part<'_> {
         let attachments = self.attachments().map_err(|error| {
             Refusal::System(format!("keep a handle, for it has no descriptor left: {error}"))
         })?;
-        let item = ItemRef {
-            bytes: self.bytes,
-            attachments: &attachments,
-            references: self.references,
-        };
+        let item =
+            ItemRef { bytes: self.bytes, attachments: &attachments, references: self.references };
         Ok(item.to_item())
     }
 
-    fn attachments(&self) -> io::Result<Attachments> {
+    /// What belongs to it.
+    pub(crate) fn attachments(&self) -> io::Result<Attachments> {
         let copies: io::Result<Vec<OwnedFd>> =
             self.descriptors.iter().map(OwnedFd::try_clone).collect();
         copies.map(Attachments::from)
@@ -250,11 +302,14 @@ impl Call<'_> {
 
 /// Seven bits in a byte, the low ones first; the highest says that more follow.
 fn append_number(mut number: usize, bytes: &mut Vec<u8>) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
     }
-    bytes.push(number as u8);
 }
 
 fn take_number(bytes: &mut &[u8]) -> Option<usize> {

@@ -1,13 +1,9 @@
 //! [`Payload`]: a value on its way between a server and a client, and [`Item`], one at rest in a container of a server.
 //! The server opens neither.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
-
-use mp_reduction::{Attachments, DecodeError, EncodeError, decode_from, encode_bytes, encode_into};
+use mp_reduction::{Attachments, DecodeError, EncodeError, decode_from, encode_into};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_bytes::Bytes;
 
 use crate::host::Host;
 use crate::id::ServerId;
@@ -22,14 +18,6 @@ pub struct Payload {
     pub(crate) bytes: Vec<u8>,
     pub(crate) attachments: Attachments,
     pub(crate) references: Vec<Reference>,
-}
-
-/// Which part of what several payloads have together belongs to one of them.
-#[derive(Serialize, Deserialize)]
-struct Part<B> {
-    bytes: B,
-    descriptors: u32,
-    references: u32,
 }
 
 impl Payload {
@@ -51,63 +39,10 @@ impl Payload {
         passage::provide(&self.references, || decode_from(&self.bytes, &self.attachments))
     }
 
-    /// Several as one, for [`split`](Payload::split).
-    pub(crate) fn join<'a>(
-        payloads: impl IntoIterator<Item = ItemRef<'a>>,
-    ) -> Result<Payload, EncodeError> {
-        let (mut parts, mut descriptors, mut references) = (Vec::new(), Vec::new(), Vec::new());
-        for ItemRef { bytes, attachments, references: some } in payloads {
-            for fd in attachments.descriptors() {
-                descriptors.push(fd.try_clone().map_err(copying)?);
-            }
-            references.extend(some.iter().cloned());
-            parts.push(Part {
-                bytes: Bytes::new(bytes),
-                descriptors: count(attachments.descriptors().len()),
-                references: count(some.len()),
-            });
-        }
-        let mut bytes = Vec::new();
-        encode_bytes(&parts, &mut bytes)?;
-        Ok(Payload { bytes, attachments: Attachments::from(descriptors), references })
-    }
-
-    /// The payloads that this one is made of.
-    pub(crate) fn split(&self) -> Result<Vec<Payload>, DecodeError> {
-        let parts: Vec<Part<serde_bytes::ByteBuf>> =
-            decode_from(&self.bytes, &Attachments::default())?;
-        let mut descriptors = self.attachments.descriptors();
-        let mut references = &self.references[..];
-        let mut payloads = Vec::with_capacity(parts.len());
-        for Part { bytes, descriptors: fds, references: some } in parts {
-            // A part that has less than it says fails when it is decoded.
-            let (own, rest) = descriptors.split_at(descriptors.len().min(fds as usize));
-            let (kept, others) = references.split_at(references.len().min(some as usize));
-            (descriptors, references) = (rest, others);
-            let copies: Result<Vec<OwnedFd>, _> = own.iter().map(OwnedFd::try_clone).collect();
-            let attachments = copies.map(Attachments::from).unwrap_or_default();
-            payloads.push(Payload {
-                bytes: bytes.into_vec(),
-                attachments,
-                references: kept.to_vec(),
-            });
-        }
-        Ok(payloads)
-    }
-
     pub(crate) fn as_item(&self) -> ItemRef<'_> {
         let Payload { bytes, attachments, references } = self;
         ItemRef { bytes, attachments, references }
     }
-}
-
-fn copying(error: std::io::Error) -> EncodeError {
-    EncodeError::Value { type_name: "a descriptor", cause: Arc::new(error) }
-}
-
-/// No message has more than four thousand million of anything.
-fn count(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// A value in a container of a server: a [`Payload`] that takes little memory.
@@ -166,10 +101,6 @@ impl Item {
             Kept::Full(payload) => Some(payload),
             Kept::Short { .. } | Kept::Long(_) => None,
         }
-    }
-
-    pub(crate) fn references(&self) -> &[Reference] {
-        self.full().map_or(&[], |payload| &payload.references)
     }
 
     pub(crate) fn as_ref(&self) -> ItemRef<'_> {

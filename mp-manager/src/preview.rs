@@ -271,7 +271,10 @@ mod tests {
         assert_eq!(shown(Bytes::new(b"a\0")), "b'a\\x00'");
         assert_eq!(shown(BTreeMap::from([("a", vec![1]), ("b", vec![])])), "{'a': [1], 'b': []}");
         assert_eq!(shown([Some(1), None]), "[1, None]");
-        assert_eq!(shown((Shape::Point, Shape::Circle { radius: 1.0 })), "['Point', {'Circle': {'radius': 1.0}}]");
+        assert_eq!(
+            shown((Shape::Point, Shape::Circle { radius: 1.0 })),
+            "['Point', {'Circle': {'radius': 1.0}}]"
+        );
     }
 
     #[test]

@@ -4,8 +4,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ManagerError;
+use crate::handle::Handle;
+use crate::id::ServerId;
 use crate::parts::{Malformed, Packing, Parts};
-use crate::payload::Payload;
+use crate::payload::{Item, Payload};
 use crate::proxy::Proxy;
 
 /// Declares a proxy type: `pub struct ListProxy<T> = "list";`.
@@ -98,13 +100,27 @@ pub(crate) use {proxy_traits, typed_proxy};
 /// Calls as they are made here: what the server takes and gives are values that it does not open.
 impl Proxy {
     /// Encodes a value for the server.
-    pub(crate) fn encode(&self, value: &(impl Serialize + ?Sized)) -> Result<Payload, ManagerError> {
+    pub(crate) fn encode(
+        &self,
+        value: &(impl Serialize + ?Sized),
+    ) -> Result<Payload, ManagerError> {
         Payload::encode(self.server(), value).map_err(ManagerError::Encode)
     }
 
-    /// Begins to put several values into one payload for the server.
-    pub(crate) fn pack(&self) -> Packing {
-        Packing::new(self.server())
+    /// Encodes several values for the server.
+    pub(crate) fn pack<T: Serialize>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Payload, ManagerError> {
+        pack(self.server(), values)
+    }
+
+    /// Encodes two values of different types for the server, or several such pairs.
+    pub(crate) fn pack_pairs<K: Serialize, V: Serialize>(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Payload, ManagerError> {
+        pack_pairs(self.server(), pairs)
     }
 
     /// Calls a method that gives nothing.
@@ -159,11 +175,10 @@ impl Proxy {
     }
 
     /// All pairs of values of a reply.
-    pub(crate) fn unpack_pairs<K, V>(&self, reply: &Payload) -> Result<Vec<(K, V)>, ManagerError>
-    where
-        K: DeserializeOwned,
-        V: DeserializeOwned,
-    {
+    pub(crate) fn unpack_pairs<K: DeserializeOwned, V: DeserializeOwned>(
+        &self,
+        reply: &Payload,
+    ) -> Result<Vec<(K, V)>, ManagerError> {
         let mut parts = reply.parts().map_err(|error| self.misunderstood(&error))?;
         let mut pairs = Vec::with_capacity(parts.max_len() / 2);
         while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
@@ -179,6 +194,56 @@ impl Proxy {
     pub(crate) fn misunderstood(&self, error: &Malformed) -> ManagerError {
         ManagerError::Value(format!("{self:?} gives what is no reply of it: {error}"))
     }
+}
+
+impl Handle {
+    /// Encodes several values for the server.
+    pub(crate) fn pack<T: Serialize>(
+        &self,
+        values: impl IntoIterator<Item = T>,
+    ) -> Result<Payload, ManagerError> {
+        pack(self.id(), values)
+    }
+
+    /// Encodes pairs of values for the server.
+    pub(crate) fn pack_pairs<K: Serialize, V: Serialize>(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Payload, ManagerError> {
+        pack_pairs(self.id(), pairs)
+    }
+}
+
+fn pack<T: Serialize>(
+    server: ServerId,
+    values: impl IntoIterator<Item = T>,
+) -> Result<Payload, ManagerError> {
+    let mut packing = Packing::new(server);
+    for value in values {
+        packing.add(&value).map_err(ManagerError::Encode)?;
+    }
+    Ok(packing.finish())
+}
+
+fn pack_pairs<K: Serialize, V: Serialize>(
+    server: ServerId,
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> Result<Payload, ManagerError> {
+    let mut packing = Packing::new(server);
+    for (key, value) in pairs {
+        packing.add(&key).map_err(ManagerError::Encode)?;
+        packing.add(&value).map_err(ManagerError::Encode)?;
+    }
+    Ok(packing.finish())
+}
+
+/// Encodes what is to live in this process.
+///
+/// # Panics
+///
+/// When it cannot be encoded: in a method that is the error of its caller.
+pub(crate) fn encode_here<T: Serialize + ?Sized>(value: &T) -> Item {
+    Item::encode(value).unwrap_or_else(|error| panic!("cannot keep a value in a server: {error}"))
 }
 
 /// Whether a failure to get an item of several means that there will be no others.

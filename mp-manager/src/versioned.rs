@@ -134,6 +134,64 @@ pub(crate) fn until_unchanged<R>(
     }
     let _hold = Hold(proxy);
     attempt(true)?.ok_or_else(|| {
-        ManagerError::Value("what was to be put back was changed on the way by the same thread".to_owned())
+        ManagerError::Value(
+            "what was to be put back was changed on the way by the same thread".to_owned(),
+        )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::host::Host;
+
+    fn client() -> (Arc<crate::host::client::Client>, Caller) {
+        let client = Host::here().admit(1, None);
+        let caller = Caller { client: client.id(), thread: 1 };
+        (client, caller)
+    }
+
+    fn hold(value: &Versioned<u32>, caller: Caller) -> i64 {
+        let arguments = Payload::default();
+        let call = Call { host: Host::here(), caller, method: "", arguments: &arguments };
+        value.read_version(&call, true, |_| ()).0
+    }
+
+    #[test]
+    fn changes_wait_for_who_has_hold_until_it_is_gone() {
+        let value = Arc::new(Versioned::new(0));
+        let (holder, its_thread) = client();
+        let (_other, other_thread) = client();
+        let version = hold(&value, its_thread);
+
+        let (tell, told) = mpsc::channel();
+        let changed = Arc::clone(&value);
+        let changing = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            changed.change(other_thread, |value| *value += 1);
+        });
+        told.recv().unwrap();
+        value.read(|value| assert_eq!(*value, 0));
+        assert_eq!(value.change_version(its_thread, version, |value| *value += 10), Some(()));
+
+        Host::here().dismiss(&holder);
+        value.client_gone(holder.id());
+        changing.join().unwrap();
+        value.read(|value| assert_eq!(*value, 11));
+        assert_eq!(value.change_version(other_thread, version, |value| *value = 0), None);
+    }
+
+    #[test]
+    fn who_is_gone_takes_no_hold() {
+        let value = Versioned::new(0);
+        let (gone, its_thread) = client();
+        Host::here().dismiss(&gone);
+        hold(&value, its_thread);
+        let (_other, other_thread) = client();
+        value.change(other_thread, |value| *value += 1);
+        value.read(|value| assert_eq!(*value, 1));
+    }
 }

@@ -137,20 +137,21 @@ fn mb_04_the_memory_is_given_back_with_the_last_proxy_whoever_dies() {
     }
 
     let server = ServerProcess::start().unwrap();
-    // Something stays of the first, as its maker keeps an arena.
-    drop(server.memory_block(64 << 20).unwrap());
+    // Others on this machine have shared memory as well, but not as much.
+    const SIZE: usize = 256 << 20;
+    const MOST: u64 = SIZE as u64 / 2;
     let before = shared_memory();
-    let block = server.memory_block(64 << 20).unwrap();
-    assert!(shared_memory() >= before + (60 << 20));
+    let block = server.memory_block(SIZE).unwrap();
+    assert!(shared_memory() >= before + MOST);
     let holds = Event::new().unwrap();
     let holder = mp::Process::start(hold, (block.clone(), holds.clone())).unwrap();
     holds.wait().unwrap();
     drop(block);
-    assert!(shared_memory() >= before + (60 << 20));
+    assert!(shared_memory() >= before + MOST);
     holder.kill();
     holder.join().unwrap_err();
     assert!(comes_true(|| server.number_of_objects().unwrap() == 0));
-    assert!(comes_true(|| shared_memory() < before + (4 << 20)));
+    assert!(comes_true(|| shared_memory() < before + MOST));
     // When the server ends first, who holds the block has it as long as they want.
     let block = server.memory_block(1000).unwrap();
     block.write_at(0, b"x").unwrap();

@@ -2,11 +2,10 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{FnArg, Pat, PatType, Path, Signature, Type};
 
 use super::types::{Place, bare, refuse_what_stays, without_self};
-use super::{Errors, ours};
+use super::{Errors, ours, place_of};
 
 /// A tuple of more has no serde implementation.
 const MOST: usize = 16;
@@ -93,14 +92,14 @@ impl Argument {
         let sent = match elem {
             Type::Slice(slice) => {
                 let item = without_self(&slice.elem, object);
-                quote_spanned! { ty.span() => ::std::vec::Vec<#item> }
+                quote_spanned! { place_of(ty) => ::std::vec::Vec<#item> }
             }
             Type::Path(path)
                 if path.path.segments.last().is_some_and(|last| {
                     last.arguments.is_none() && BORROWED.iter().any(|name| last.ident == name)
                 }) =>
             {
-                quote_spanned! { ty.span() => <#borrowed as ::std::borrow::ToOwned>::Owned }
+                quote_spanned! { place_of(ty) => <#borrowed as ::std::borrow::ToOwned>::Owned }
             }
             _ => borrowed.clone(),
         };
@@ -121,7 +120,7 @@ impl Argument {
     pub(super) fn owned(&self) -> TokenStream {
         let name = &self.name;
         match &self.borrowed {
-            Some(ty) => quote_spanned! { ty.span() =>
+            Some(ty) => quote_spanned! { place_of(ty) =>
                 <#ty as ::std::borrow::ToOwned>::to_owned(#name)
             },
             None => quote! { #name },

@@ -3,10 +3,10 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt;
-use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Path, PathArguments, Type};
+use syn::{FnArg, ImplItem, ImplItemFn, ItemImpl, Path, Type, Visibility};
 
 use super::attributes::{conditions, take_skip};
-use super::method::{Constructor, Method, is_exposed};
+use super::method::{Constructor, Method};
 use super::types::bare;
 use super::{Errors, ours};
 
@@ -67,7 +67,8 @@ fn kept_functions(block: &mut ItemImpl, errors: &mut Errors) -> Vec<ImplItemFn> 
     for item in &mut block.items {
         if let ImplItem::Fn(function) = item {
             let is_skipped = take_skip(&mut function.attrs, errors);
-            if is_exposed(function) && !is_skipped {
+            let is_public = matches!(function.vis, Visibility::Public(_));
+            if is_public && !is_skipped {
                 kept.push(function.clone());
             }
         }
@@ -94,23 +95,21 @@ fn object_of(block: &ItemImpl, errors: &mut Errors) -> Option<Path> {
         errors.push(clause, parameters);
         return None;
     }
-    match bare(&block.self_ty) {
-        Type::Path(path) if path.qself.is_none() => {
-            let segments = &path.path.segments;
-            match segments.iter().find(|segment| !segment.arguments.is_none()) {
-                None => return Some(path.path.clone()),
-                Some(segment) => match &segment.arguments {
-                    PathArguments::None => {}
-                    arguments => errors.push(arguments, parameters),
-                },
-            }
+    let path = match bare(&block.self_ty) {
+        Type::Path(path) if path.qself.is_none() => &path.path,
+        other => {
+            errors.push(
+                other,
+                "`#[mp::managed]` goes on the `impl` block of a `struct` or an `enum`, whose name the proxy gets",
+            );
+            return None;
         }
-        other => errors.push(
-            other,
-            "`#[mp::managed]` goes on the `impl` block of a `struct` or an `enum`, whose name the proxy gets",
-        ),
+    };
+    if let Some(segment) = path.segments.iter().find(|segment| !segment.arguments.is_none()) {
+        errors.push(&segment.arguments, parameters);
+        return None;
     }
-    None
+    Some(path.clone())
 }
 
 /// Whether there is a function `args` already, which is a mistake beside `new`.

@@ -2,9 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
-use syn::{
-    FnArg, GenericParam, ImplItemFn, Path, Receiver, ReturnType, Signature, Type, Visibility,
-};
+use syn::{FnArg, GenericParam, ImplItemFn, Path, Receiver, ReturnType, Signature, Type};
 
 use super::argument::Argument;
 use super::attributes::{allow_deprecated, conditions, descriptions, has_section, is_documented};
@@ -173,24 +171,6 @@ fn refuse_kinds_of_functions(signature: &Signature, errors: &mut Errors) {
     }
 }
 
-/// Whether it stands among the functions that everybody may call.
-pub(super) fn is_exposed(function: &ImplItemFn) -> bool {
-    matches!(function.vis, Visibility::Public(_))
-}
-
-impl Errors {
-    /// Adds those of a part; nothing if there are some.
-    fn check(&mut self, part: Errors) -> Option<()> {
-        match part.0 {
-            Some(error) => {
-                self.add(error);
-                None
-            }
-            None => Some(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use syn::{parse_quote, parse_str};
@@ -257,13 +237,5 @@ mod tests {
         assert!(matches!(output("pub fn new() -> mp::Result<Self> {}"), Output::Fallible { .. }));
         assert_eq!(constructor("pub fn new() {}").unwrap_err(), 1);
         assert_eq!(constructor("pub async fn new() -> Arc<Self> {}").unwrap_err(), 2);
-    }
-
-    #[test]
-    fn exposed_is_what_is_public_without_limits() {
-        let is_exposed = |written| is_exposed(&parse_str(written).unwrap());
-        assert!(is_exposed("pub fn f(&self) {}"));
-        assert!(!is_exposed("pub(crate) fn f(&self) {}"));
-        assert!(!is_exposed("fn f(&self) {}"));
     }
 }

@@ -2,11 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{GenericArgument, Path, PathArguments, PathSegment, ReturnType, Type};
 
-use super::Errors;
 use super::types::{Place, bare, refuse_what_stays, without_self};
+use super::{Errors, place_of};
 
 /// What a method returns.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ impl Output {
             // An alias, like `fmt::Result`.
             let alias = without_self(ty, object);
             let value =
-                quote_spanned! { ty.span() => <#alias as ::mp::__managed::Fallible>::Value };
+                quote_spanned! { place_of(ty) => <#alias as ::mp::__managed::Fallible>::Value };
             return Output::Fallible { value, error: None };
         };
         refuse_what_stays(value, Place::Output, errors);
@@ -73,8 +72,11 @@ pub(super) fn of_constructor(output: &ReturnType, object: &Path) -> Option<Outpu
 }
 
 fn is_object(ty: &Type, object: &Path) -> bool {
-    let last = object.segments.last().map(|last| &last.ident);
-    matches!(bare(ty), Type::Path(path) if path.path.is_ident("Self") || path.path.segments.last().map(|last| &last.ident) == last)
+    let Type::Path(ty) = bare(ty) else {
+        return false;
+    };
+    let name = |path: &Path| path.segments.last().map(|last| last.ident.clone());
+    ty.path.is_ident("Self") || name(&ty.path) == name(object)
 }
 
 /// The `Result<…>` in a type like `io::Result<u8>`.

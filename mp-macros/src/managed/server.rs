@@ -1,14 +1,14 @@
 //! The side of the server: which method is called, with what, and how an object is made.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::LitStr;
-use syn::spanned::Spanned;
 
 use super::argument::Argument;
 use super::block::Block;
 use super::method::{Constructor, Function, Method};
 use super::output::Output;
+use super::place_of;
 
 /// The implementation of `Manageable`, and for each constructor its entry and the arguments of it.
 pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
@@ -16,9 +16,7 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
     let proxy = block.proxy();
     let arms = block.methods.iter().map(|method| arm(block, method));
     let constructors = block.constructors.iter().map(|new| constructor(block, new, name));
-    let check = quote_spanned! { block.ident().span() =>
-        ::mp::__managed::assert_shareable::<#object>();
-    };
+    let check = assertion("assert_shareable", object);
     quote! {
         #(#conditions)*
         const _: fn() = || { #check };
@@ -56,7 +54,7 @@ fn arm(block: &Block, method: &Method) -> TokenStream {
     let object = &block.object;
     let Function { ident, conditions, allow_deprecated, .. } = &method.function;
     let name = LitStr::new(&method.name(), Span::call_site());
-    let checks = argument_checks(&method.function);
+    let checks = argument_checks("assert_argument", &method.function);
     let arguments = arguments(&method.function);
     let passed = method.function.arguments.iter().map(Argument::passed);
     let lend = if method.is_exclusive {
@@ -65,13 +63,11 @@ fn arm(block: &Block, method: &Method) -> TokenStream {
         quote! { shared }
     };
     let value = method.output.value();
-    let output_check = quote_spanned! { value.span() =>
-        ::mp::__managed::assert_returned::<#value>();
-    };
+    let output_check = assertion("assert_returned", value);
     let reply = match &method.output {
         Output::Value(_) => quote! { ::mp::__managed::Checked(&__mp_result).reply(__mp_call) },
         Output::Fallible { error, .. } => {
-            let check = error_check(error.as_ref());
+            let check = error.as_ref().map(|error| assertion("assert_raised", error));
             // Its value is what the proxy says, also where an alias has its parameters in another order.
             quote! {
                 #check
@@ -112,19 +108,16 @@ fn arguments(function: &Function) -> TokenStream {
     }
 }
 
-/// Has the compiler say of each argument whether it can be sent.
-fn argument_checks(function: &Function) -> TokenStream {
-    let checks = function.arguments.iter().map(|argument| {
-        let sent = &argument.sent;
-        quote_spanned! { sent.span() => ::mp::__managed::assert_argument::<#sent>(); }
-    });
-    checks.collect()
+/// Has the compiler say whether each argument is what it has to be.
+fn argument_checks(name: &str, function: &Function) -> TokenStream {
+    function.arguments.iter().map(|argument| assertion(name, &argument.sent)).collect()
 }
 
-/// Has it say whether an error can be raised.
-fn error_check(error: Option<&TokenStream>) -> Option<TokenStream> {
-    let error = error?;
-    Some(quote_spanned! { error.span() => ::mp::__managed::assert_raised::<#error>(); })
+/// Has the compiler say whether a type is what it has to be, where the user wrote it.
+fn assertion(name: &str, ty: &TokenStream) -> TokenStream {
+    let place = place_of(ty);
+    let name = Ident::new(name, place);
+    quote_spanned! { place => ::mp::__managed::#name::<#ty>(); }
 }
 
 /// How an object is made: what the type is asked for its arguments, and what the server does with them.
@@ -132,19 +125,16 @@ fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> Token
     let Block { object, conditions, .. } = block;
     let Function { ident, arguments: all, conditions: own_conditions, allow_deprecated } =
         &constructor.function;
-    let checks = argument_checks(&constructor.function);
+    let checks = argument_checks("assert_argument", &constructor.function);
     let arguments = arguments(&constructor.function);
     let (names, written) = (all.iter().map(|one| &one.name), all.iter().map(|one| &one.written));
     let owned = all.iter().map(Argument::owned);
-    let kept_checks = all.iter().map(|argument| {
-        let sent = &argument.sent;
-        quote_spanned! { sent.span() => ::mp::__managed::assert_kept::<#sent>(); }
-    });
+    let kept_checks = argument_checks("assert_kept", &constructor.function);
     let passed = all.iter().map(Argument::passed);
     let opened = match &constructor.output {
         Output::Value(_) => None,
         Output::Fallible { error, .. } => {
-            let check = error_check(error.as_ref());
+            let check = error.as_ref().map(|error| assertion("assert_raised", error));
             Some(quote! {
                 #check
                 let __mp_object = ::core::result::Result::map_err(__mp_object, |__mp_error| {
@@ -160,7 +150,7 @@ fn constructor(block: &Block, constructor: &Constructor, name: &LitStr) -> Token
             #(#own_conditions)*
             pub fn args(#(#names: #written),*) -> ::mp::__managed::Args<#object> {
                 use ::mp::__managed::Unchecked as _;
-                #(#kept_checks)*
+                #kept_checks
                 ::mp::__managed::Checked((#(#owned,)*)).into_args()
             }
         }

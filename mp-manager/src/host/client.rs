@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -12,6 +13,7 @@ use crate::host::entry::Entry;
 use crate::id::{ClientId, ObjectId};
 use crate::line::Line;
 use crate::reference::Reference;
+use crate::sys::packet;
 
 /// A process that holds references, until it is gone.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Client {
     /// What its further connections from another machine show.
     secret: Option<u64>,
     is_gone: AtomicBool,
+    /// What ends with the process.
+    life: Mutex<Option<Arc<OwnedFd>>>,
     held: Mutex<HashMap<ObjectId, Grants>>,
     lines: Mutex<Vec<Weak<Line>>>,
 }
@@ -35,7 +39,13 @@ struct Grants {
 impl Client {
     pub(crate) fn new(id: ClientId, pid: u32, secret: Option<u64>) -> Client {
         let (held, lines) = (Mutex::default(), Mutex::default());
-        Client { id, pid, secret, is_gone: AtomicBool::new(false), held, lines }
+        let (is_gone, life) = (AtomicBool::new(false), Mutex::default());
+        Client { id, pid, secret, is_gone, life, held, lines }
+    }
+
+    /// Notes the socket whose other end the process has.
+    pub(crate) fn set_life(&self, socket: Arc<OwnedFd>) {
+        *self.life.lock() = Some(socket);
     }
 
     pub(crate) fn id(&self) -> ClientId {
@@ -52,6 +62,12 @@ impl Client {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Whether the process is there, as the system says at this moment.
+    pub(crate) fn is_there(&self) -> bool {
+        let life = self.life.lock().clone();
+        !self.is_gone() && !life.is_some_and(packet::has_ended)
     }
 
     /// The object with this number, if the client holds it.
@@ -107,6 +123,7 @@ impl Client {
             self.is_gone.store(true, Ordering::Release);
             mem::take(&mut *held)
         };
+        drop(self.life.lock().take());
         let lines = mem::take(&mut *self.lines.lock());
         for line in lines.iter().filter_map(Weak::upgrade) {
             line.wake();

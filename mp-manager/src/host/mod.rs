@@ -133,6 +133,9 @@ impl Host {
     pub(crate) fn dismiss(&self, client: &Client) {
         self.clients.lock().remove(&client.id());
         let held = client.end();
+        for entry in &held {
+            entry.object().holder_gone(client.id());
+        }
         for object in self.all() {
             object.object().client_gone(client.id());
         }
@@ -142,6 +145,12 @@ impl Host {
     pub(crate) fn is_gone(&self, client: ClientId) -> bool {
         client != ClientId::SERVER
             && self.clients.lock().get(&client).is_none_or(|client| client.is_gone())
+    }
+
+    /// Whether the process of a client is there, as the system says at this moment: the news of its end may still be on its
+    /// way.
+    pub(crate) fn is_there(&self, client: ClientId) -> bool {
+        client == ClientId::SERVER || self.client(client).is_some_and(|client| client.is_there())
     }
 
     pub(crate) fn client(&self, client: ClientId) -> Option<Arc<Client>> {

@@ -89,7 +89,7 @@ fn watch(epoll: &OwnedFd, socket: impl AsFd, number: u64) -> io::Result<()> {
 
 /// What it listens to.
 struct Source {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
     kind: SourceKind,
 }
 
@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    fn add(&mut self, socket: OwnedFd, kind: SourceKind) -> io::Result<u64> {
+    fn add(&mut self, socket: Arc<OwnedFd>, kind: SourceKind) -> io::Result<u64> {
         self.last_source += 1;
         watch(&self.epoll, &socket, self.last_source)?;
         self.sources.insert(self.last_source, Source { socket, kind });
@@ -167,7 +167,8 @@ impl State {
 
     fn adopt(&mut self, socket: OwnedFd, pid: u32) {
         let host = Host::here();
-        let client = host.admit(pid, None);
+        let (client, socket) = (host.admit(pid, None), Arc::new(socket));
+        client.set_life(Arc::clone(&socket));
         let welcome = Welcome { server: self.info.clone(), client: client.id() };
         let sent = packet::send(&socket, &welcome, false);
         let added = sent.and_then(|()| self.add(socket, SourceKind::Client(Arc::clone(&client))));
@@ -180,7 +181,7 @@ impl State {
 
     fn pledge(&mut self, key: (ClientId, u64), socket: OwnedFd) {
         let kind = SourceKind::Pledge { key, promised: Vec::new() };
-        match self.add(socket, kind) {
+        match self.add(Arc::new(socket), kind) {
             Ok(number) => drop(self.pledges.insert(key, number)),
             Err(error) => log::warn!("a server cannot watch over proxies in a message: {error}"),
         }

@@ -43,6 +43,7 @@ pub(crate) fn begin(
     raise_limit_of_files();
     let host = Host::here();
     let listener = listen(address, authkey)?;
+    listener.set_places(places());
     let info = ServerInfo {
         id: host.id(),
         name: name.to_owned(),
@@ -59,6 +60,12 @@ pub(crate) fn begin(
     let accepts = thread.spawn(|| network::accept_all(&service.listener, service));
     drop(accepts.map_err(ManagerError::system("start the thread that accepts programs"))?);
     Ok(service)
+}
+
+/// So many programs may connect and say nothing before others have to wait: a part of what this process may open.
+fn places() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(64, 1024)
 }
 
 fn listen(address: Option<Address>, authkey: &[u8]) -> Result<Listener, ConnectionError> {

@@ -99,6 +99,9 @@ fn hear_stranger(
         Opening::Control { pid } => {
             let secret = crate::id::random_word().map_err(io_error)?;
             let client = host.admit(pid, Some(secret));
+            if let Ok(socket) = connection.descriptor()?.as_fd().try_clone_to_owned() {
+                client.set_life(Arc::new(socket));
+            }
             let answer = Opened::Client { welcome: welcome(&client), secret };
             let sent = connection.send(&answer);
             let heard = sent.and_then(|()| hear_releases(connection, &client));

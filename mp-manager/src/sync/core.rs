@@ -110,10 +110,6 @@ impl<T, W> Line<T, W> {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Puts a call at the end.
     pub(crate) fn join(&mut self, call: &Call<'_>, wish: W) -> Arc<Waiter<T>> {
         let (told, bell) = (Mutex::new(None), Condvar::new());

@@ -23,8 +23,8 @@ typed_proxy! {
     /// A lock that lives in a server; not re-entrant.
     ///
     /// A call that waits sleeps, and a thread of the server with it. Waiters have the lock in the order in which they came.
-    /// It is as good over the network as on one machine; on one machine [`mp_sync::Lock`] (`mp::Lock`) needs no
-    /// server, and is taken in less than a thousandth of the time.
+    /// It works between machines as well; on one machine [`mp::Lock`](mp_sync::Lock) is by far the faster choice, for it
+    /// needs no server.
     ///
     /// Proxies are cheap to clone, and go to other processes inside arguments, results and messages.
     ///
@@ -123,10 +123,7 @@ impl LockProxy {
         self.acquire_limited(Limit::NONE)
     }
 
-    fn acquire_limited(
-        &self,
-        limit: Limit,
-    ) -> Result<Option<ManagedLockGuard<'_>>, ManagerError> {
+    fn acquire_limited(&self, limit: Limit) -> Result<Option<ManagedLockGuard<'_>>, ManagerError> {
         let got: Option<Got> = self.as_proxy().call("acquire", &(limit,))?;
         Ok(got.map(|Got { died }| ManagedLockGuard { lock: self, died }))
     }

@@ -116,10 +116,7 @@ impl RLockProxy {
         self.acquire_limited(Limit::NONE)
     }
 
-    fn acquire_limited(
-        &self,
-        limit: Limit,
-    ) -> Result<Option<ManagedRLockGuard<'_>>, ManagerError> {
+    fn acquire_limited(&self, limit: Limit) -> Result<Option<ManagedRLockGuard<'_>>, ManagerError> {
         let got: Option<Got> = self.as_proxy().call("acquire", &(limit,))?;
         Ok(got.map(|Got { died }| ManagedRLockGuard {
             lock: self,

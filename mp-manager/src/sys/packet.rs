@@ -118,6 +118,13 @@ pub(crate) fn wait(
     }
 }
 
+/// Whether nobody holds the other end any more, whatever is still to be received.
+pub(crate) fn has_ended(socket: impl AsFd) -> bool {
+    let ready = wait(&[(socket.as_fd(), PollFlags::RDHUP)], Some(Instant::now()));
+    let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    ready.is_ok_and(|ready| ready.iter().any(|found| found.intersects(end)))
+}
+
 #[cfg(test)]
 mod tests {
     use mp_reduction::DupFd;
@@ -140,7 +147,11 @@ mod tests {
         assert_eq!(text(receive(&b).unwrap()).unwrap(), "one");
         assert_eq!(text(receive(&b).unwrap()).unwrap(), "two");
         assert_eq!(text(receive(&b).unwrap()).unwrap(), "nothing");
+        send(&a, &"last", true).unwrap();
+        assert!(!has_ended(&b));
         drop(a);
+        assert!(has_ended(&b));
+        assert_eq!(text(receive(&b).unwrap()).unwrap(), "last");
         assert_eq!(text(receive(&b).unwrap()), None);
         send(&b, &"three", true).unwrap_err();
     }
