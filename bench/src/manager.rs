@@ -178,7 +178,7 @@ pub(crate) fn one_slow_client() -> mp::Result<Measured> {
 impl Job for mp::ListProxy<u32> {
     fn work(&self) -> mp::Result<()> {
         for number in 0..CALLS / 2 {
-            let index = (number % ITEMS) as usize;
+            let index = (number % ITEMS) as isize;
             self.set(index, number)?;
             let item = self.get(index)?;
             mp::ensure!(item == number, "{item} is where {number} was set");
@@ -203,7 +203,7 @@ impl Job for mp::DictProxy<u32, u32> {
 pub(crate) fn list_item() -> mp::Result<Measured> {
     let manager = mp::Manager::from(server()?);
     let list = manager.list::<u32>()?;
-    (0..ITEMS).try_for_each(|item| list.push(item))?;
+    list.extend(0..ITEMS)?;
     let mut client = Client::start(list, CALLS)?;
     PYTHON.measure("list", PYTHON_CALLS / 2, PYTHON_CALLS, || client.measure())
 }
@@ -211,7 +211,7 @@ pub(crate) fn list_item() -> mp::Result<Measured> {
 pub(crate) fn dict_item() -> mp::Result<Measured> {
     let manager = mp::Manager::from(server()?);
     let dict = manager.dict::<u32, u32>()?;
-    (0..ITEMS).try_for_each(|item| dict.insert(item, item).map(drop))?;
+    dict.update((0..ITEMS).map(|item| (item, item)))?;
     let mut client = Client::start(dict, CALLS)?;
     PYTHON.measure("dict", PYTHON_CALLS / 2, PYTHON_CALLS, || client.measure())
 }

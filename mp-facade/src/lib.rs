@@ -22,8 +22,9 @@ pub use mp_manager::{
     Managed, ManagedConditionGuard, ManagedLockGuard, ManagedPermit, ManagedRLockGuard, Manager,
     ManagerError, MemoryBlock, MemoryBlockProxy, NamespaceProxy, ObjectInfo, PoolCalls, PoolImap,
     PoolProxy, PoolResult, Proxy, QueueProxy, RLockProxy, SemaphoreProxy, ServerProcess,
-    ServerProcessBuilder, SyncManager, TypedProxy, ValueProxy, managed, managed_array, managed_dict,
-    managed_iterator, managed_list, managed_memoryblock, managed_namespace, managed_value,
+    ServerProcessBuilder, SyncManager, TypedProxy, ValueProxy, managed, managed_array,
+    managed_dict, managed_iterator, managed_list, managed_memoryblock, managed_namespace,
+    managed_value,
 };
 #[cfg(feature = "progress-bar")]
 pub use mp_pool::progress_bar;

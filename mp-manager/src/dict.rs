@@ -99,6 +99,7 @@ impl Entries {
 
     /// As [`insert`](Entries::insert), many times.
     fn update(&mut self, pairs: Vec<(Key, Item)>) -> Vec<(Key, Item)> {
+        self.places.reserve(pairs.len().saturating_sub(self.places.len()));
         pairs.into_iter().filter_map(|(key, value)| self.insert(key, value)).collect()
     }
 

@@ -273,6 +273,11 @@ impl<'a> Call<'a> {
 }
 
 /// A type whose objects can live in a server: what `#[mp::managed]` implements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not managed",
+    label = "has no proxy",
+    note = "put `#[mp::managed]` on the `impl` block with its methods"
+)]
 pub trait Manageable: Sized + Send + Sync + 'static {
     /// What everybody else has.
     type Proxy: TypedProxy;

@@ -965,6 +965,9 @@ fn how_long_calls_take() {
     measure("apply_async, get", &|| {
         assert_eq!(*pool.apply_async(add, (3, 4)).unwrap().get().unwrap(), 7);
     });
+    measure("apply_async, get of a local pool", &|| {
+        assert_eq!(*local.apply_async(add, (3, 4)).unwrap().get().unwrap(), 7);
+    });
     measure("map of 100", &|| assert_eq!(pool.map(square, 0..100).unwrap().len(), 100));
     measure("map of 100 of a local pool", &|| {
         assert_eq!(local.map(square, 0..100).unwrap().len(), 100);

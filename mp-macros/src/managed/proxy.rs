@@ -19,7 +19,6 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
         #(#conditions)*
         #[derive(
             ::core::clone::Clone,
-            ::core::fmt::Debug,
             ::core::cmp::PartialEq,
             ::core::cmp::Eq,
             ::core::hash::Hash,
@@ -91,6 +90,13 @@ fn traits(block: &Block, name: &LitStr) -> TokenStream {
 
                 fn deref(&self) -> &::mp::__managed::Proxy {
                     &self.0
+                }
+            }
+        },
+        quote! {
+            impl ::core::fmt::Debug for #proxy {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    ::core::fmt::Debug::fmt(&self.0, f)
                 }
             }
         },

@@ -441,15 +441,33 @@ impl Server {
 
     /// A further connection to a server on another machine.
     fn open(&self, network: &Network, opening: &Opening) -> Result<Connection, ManagerError> {
-        let connection = dial(&self.info.address, &network.authkey)?;
+        match self.try_open(network, opening) {
+            Ok(Some(connection)) => Ok(connection),
+            Ok(None) => {
+                let what = format!("a further connection to server '{}'", self.info.name);
+                Err(ManagerError::Timeout { what, limit: WELCOME_LIMIT })
+            }
+            // This process is at its limits.
+            Err(error @ ConnectionError::Io { .. }) => Err(ManagerError::Connection(error)),
+            // It did take this process as a client, so whatever it is that does not now is another one.
+            Err(_) => Err(self.gone()),
+        }
+    }
+
+    /// `None` when the server does not answer in time.
+    fn try_open(
+        &self,
+        network: &Network,
+        opening: &Opening,
+    ) -> Result<Option<Connection>, ConnectionError> {
+        let connection = Client::connect(&self.info.address, Some(&network.authkey))?;
         connection.send(opening)?;
         if !connection.poll(Some(WELCOME_LIMIT))? {
-            let what = format!("a further connection to server '{}'", self.info.name);
-            return Err(ManagerError::Timeout { what, limit: WELCOME_LIMIT });
+            return Ok(None);
         }
         match connection.recv()? {
-            Opened::Done => Ok(connection),
-            Opened::Client { .. } | Opened::Refused => Err(self.gone()),
+            Opened::Done => Ok(Some(connection)),
+            Opened::Client { .. } | Opened::Refused => Err(ConnectionError::EndOfFile),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mp_context::Worker as _;
 use mp_pool::parts::{Encoded, Order, PoolErrorWire, Stream};
 use mp_pool::{AsyncResult, Pool, PoolError};
 use mp_sync::parts::{after, has_passed};
@@ -128,7 +129,7 @@ impl Tasks {
             Ok(result) => {
                 let tasks = Arc::clone(self);
                 // Called here and now, if it has ended.
-                result.on_done(move |_| {
+                result.completion().on_end(move |_| {
                     tasks.state.lock().arrived.push(number);
                     tasks.arrived.notify_all();
                 });
