@@ -216,7 +216,8 @@ pub(crate) fn dict_item() -> mp::Result<Measured> {
     PYTHON.measure("dict", PYTHON_CALLS / 2, PYTHON_CALLS, || client.measure())
 }
 
-/// Objects that are made and given up one by one, by a thread of this process on the first core.
+/// Objects that are made and given up one by one, by a thread of this process on the first core, until the server has
+/// none of them.
 pub(crate) fn create() -> mp::Result<Measured> {
     let server = server()?;
     let create = || {
@@ -225,10 +226,8 @@ pub(crate) fn create() -> mp::Result<Measured> {
             for start in 0..CREATIONS {
                 drop(server.create(Counter::args(start.into()))?);
             }
-            Ok(())
+            wait_until_empty(&server)
         })?;
-        let left = server.number_of_objects()?;
-        mp::ensure!(left == 0, "{left} objects are left of {CREATIONS}");
         Ok(elapsed / CREATIONS)
     };
     let ours = || match thread::scope(|scope| scope.spawn(create).join()) {
@@ -236,6 +235,17 @@ pub(crate) fn create() -> mp::Result<Measured> {
         Err(_) => mp::bail!("a thread has panicked"),
     };
     PYTHON.measure("create", PYTHON_CREATIONS, PYTHON_CREATIONS, ours)
+}
+
+/// What was given up may still be on its way.
+fn wait_until_empty(server: &mp::ServerProcess) -> mp::Result<()> {
+    for _ in 0..5000 {
+        if server.number_of_objects()? == 0 {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    mp::bail!("{} objects are left of {CREATIONS}", server.number_of_objects()?)
 }
 
 /// A block that one writes as a whole and the other reads as a whole, in turns. It begins and ends with its number.

@@ -3,7 +3,7 @@
 //! Keys and values are kept as they came, encoded. A key is known by its bytes.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::marker::PhantomData;
@@ -88,13 +88,18 @@ impl Entries {
 
     /// Gives what it displaces, to be dropped elsewhere. A key that is there keeps its place.
     fn insert(&mut self, key: Key, value: Item) -> Option<(Key, Item)> {
-        let place = *self.places.entry(key.clone()).or_insert(self.last + 1);
-        if let Some((_, known)) = self.in_order.get_mut(&place) {
-            return Some((key, mem::replace(known, value)));
+        match self.places.entry(key.clone()) {
+            hash_map::Entry::Occupied(place) => {
+                let (_, known) = self.in_order.get_mut(place.get())?;
+                Some((key, mem::replace(known, value)))
+            }
+            hash_map::Entry::Vacant(place) => {
+                self.last += 1;
+                place.insert(self.last);
+                self.in_order.insert(self.last, (key, value));
+                None
+            }
         }
-        self.last = place;
-        self.in_order.insert(place, (key, value));
-        None
     }
 
     /// As [`insert`](Entries::insert), many times.

@@ -44,10 +44,14 @@ pub use result::PoolResult;
 ///
 /// # Differences from Python
 ///
-/// The function has to be one of the program of the server: its place in there is what is sent. A server that is another program, or
-/// another build of this one, refuses it with [`ManagerError::Transfer`].
+/// The function has to be one of the program of the server: its place in there is what is sent. A server that is another
+/// program, or another build of this one, refuses it with [`ManagerError::Transfer`].
 ///
-/// A server on another machine, or that was connected to as if it were, takes and gives only what is bytes, and no proxies.
+/// A server on another machine, or that was connected to as if it were, takes and gives only what is bytes: no handles,
+/// and no proxies.
+///
+/// A [`PoolResult`] and a [`PoolImap`] are of the process that has called. Arguments that cannot be encoded are an error
+/// of the call itself.
 ///
 /// # Examples
 ///
@@ -88,7 +92,8 @@ impl TypedProxy for PoolProxy {
 proxy_traits!(PoolProxy);
 
 impl PoolProxy {
-    /// The calls of this pool with options for their tasks. A progress hook is called by the thread that waits for the results.
+    /// The calls of this pool with options for their tasks. A progress hook is called by the thread that waits for the
+    /// results.
     pub fn with_options(&self, options: TaskOptions) -> PoolCalls {
         PoolCalls { options, proxy: self.0.proxy.clone(), processes: self.0.processes.clone() }
     }
@@ -216,7 +221,8 @@ impl PoolCalls {
     ///
     /// # Errors
     ///
-    /// As [`Pool::map`](mp_pool::Pool::map), as [`ManagerError::Pool`]; any other says what became of the server, or what it cannot pass on.
+    /// As [`Pool::map`](mp_pool::Pool::map), as [`ManagerError::Pool`]; any other says what became of the server, or what
+    /// it cannot pass on.
     pub fn map<T, R, F, I>(&self, function: F, items: I) -> Result<Vec<R>, ManagerError>
     where
         F: Fn(T) -> Returned<R> + Copy + 'static,
@@ -411,7 +417,8 @@ impl Manager {
     ///
     /// # Errors
     ///
-    /// [`PoolError::Invalid`] for none, and why one cannot be started, as [`ManagerError::Pool`]; [`ManagerError::Disconnected`].
+    /// [`PoolError::Invalid`] for none, and why one cannot be started, as [`ManagerError::Pool`];
+    /// [`ManagerError::Disconnected`].
     pub fn pool(&self, processes: usize) -> Result<PoolProxy, ManagerError> {
         self.handle().create(self.handle().encode(&(processes as u64,))?)
     }

@@ -166,7 +166,7 @@ fn call_here(
 ) -> Result<Payload, ManagerError> {
     let caller = Caller { client: ClientId::SERVER, thread: this_thread() };
     Host::here()
-        .call(caller, entry.object(), method, arguments)
+        .call(caller, entry, method, arguments)
         .map_err(|failure| ManagerError::failed(failure, &here_name()))
 }
 

@@ -124,8 +124,10 @@ impl QueueObject {
     }
 
     fn get(&self, call: &Call<'_>, limit: Limit) -> Result<Payload, Failure> {
+        let client = call.caller().client;
         let mut state = self.state.lock();
-        if call.is_abandoned() {
+        // Its call may have been here for longer than the client.
+        if !call.is_there(client) {
             return Err(abandoned());
         }
         let item = match state.take(self.maxsize) {
@@ -135,7 +137,7 @@ impl QueueObject {
                 let deadline = limit.deadline();
                 let waiter: Arc<Waiter<Item>> = state.getters.join(call, ());
                 match waiter.sleep(&mut state, call, deadline) {
-                    Some(item) if call.is_abandoned() => {
+                    Some(item) if !call.is_there(client) => {
                         state.put_back(call, item);
                         return Err(abandoned());
                     }

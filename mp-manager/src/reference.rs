@@ -15,6 +15,14 @@ pub(crate) enum Reference {
     There(Arc<Held>),
 }
 
+impl Drop for Reference {
+    fn drop(&mut self) {
+        if let Reference::Here(entry) = self {
+            entry.is_let_go();
+        }
+    }
+}
+
 impl Reference {
     pub(crate) fn server(&self) -> ServerId {
         match self {

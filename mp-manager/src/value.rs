@@ -192,7 +192,7 @@ impl<T: Serialize + DeserializeOwned + 'static> ValueProxy<T> {
     ///
     /// It is changed in this process. When somebody else was faster, `change` is called again, with the value of then; after
     /// some times others wait with theirs until it is done, or this process is gone. Reading never waits. `change` must not
-    /// set the value by another proxy.
+    /// set the value, nor wait for somebody who does.
     ///
     /// # Errors
     ///

@@ -200,9 +200,8 @@ fn m_20_names_that_no_method_has_cannot_be_called() {
     assert!(matches!(error, ManagerError::Decode(_)), "{error:?}");
     assert_eq!(counter.add(1).unwrap(), 7);
     // MP-02: so do types, and none is called as another.
-    let list: Result<CounterProxy, _> = mp_reduction::encode(&server.create(Meeting::args()).unwrap())
-        .unwrap()
-        .decode();
+    let list: Result<CounterProxy, _> =
+        mp_reduction::encode(&server.create(Meeting::args()).unwrap()).unwrap().decode();
     assert!(list.unwrap_err().to_string().contains("Meeting"));
 }
 
@@ -236,11 +235,7 @@ fn eight_processes_with_four_threads_each_call_one_object_at_once() {
     fn many(counter: CounterProxy) -> mp::Result<()> {
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| {
-                    scope.spawn(|| {
-                        (0..250).try_for_each(|_| counter.add(1).map(drop))
-                    })
-                })
+                .map(|_| scope.spawn(|| (0..250).try_for_each(|_| counter.add(1).map(drop))))
                 .collect();
             threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
         })?;

@@ -374,28 +374,44 @@ fn q_26_a_storm_of_kills_loses_no_item_but_those_in_the_hands_of_the_dead() {
     consumers.iter().for_each(kill);
 }
 
-/// A server that a program of its own has started, and this program's connection to it.
-fn remote() -> (mp::Process<()>, Manager) {
-    const KEY: &[u8] = b"a key";
+/// A connection to a server over the network.
+struct Far {
+    manager: Manager,
+    /// The program that has started the server, and ends with it.
+    program: mp::Process<()>,
+}
 
-    fn serve(address: Queue<Address>) -> mp::Result<()> {
-        let server = ServerProcess::builder().address(("127.0.0.1", 0)).authkey(KEY).start()?;
-        address.put(&server.address())?;
-        while server.is_alive() {
-            std::thread::sleep(Duration::from_millis(10));
+impl Far {
+    fn start() -> Far {
+        const KEY: &[u8] = b"a key";
+
+        fn serve(address: Queue<Address>) -> mp::Result<()> {
+            let server = ServerProcess::builder().address(("127.0.0.1", 0)).authkey(KEY).start()?;
+            address.put(&server.address())?;
+            while server.is_alive() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
         }
-        Ok(())
-    }
 
-    let addresses = Queue::new().unwrap();
-    let process = mp::Process::builder(serve, (addresses.clone(),)).daemon(false).start().unwrap();
-    (process, Manager::connect(addresses.get().unwrap(), KEY).unwrap())
+        let addresses = Queue::new().unwrap();
+        let program = mp::Process::builder(serve, (addresses.clone(),)).daemon(false);
+        let program = program.start().unwrap();
+        Far { manager: Manager::connect(addresses.get().unwrap(), KEY).unwrap(), program }
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        let _ended = self.manager.shutdown();
+        let _ended = self.program.join();
+    }
 }
 
 #[test]
 fn m_14_over_the_network_a_holder_that_is_killed_gives_the_lock_and_its_permit_back() {
-    let (process, manager) = remote();
-    let (lock, s) = (manager.lock().unwrap(), manager.semaphore(1).unwrap());
+    let far = Far::start();
+    let (lock, s) = (far.manager.lock().unwrap(), far.manager.semaphore(1).unwrap());
     let hold = |lock: LockProxy, s: SemaphoreProxy, ready: Event| {
         let _guards = (lock.acquire()?, s.acquire()?);
         ready.set();
@@ -411,13 +427,11 @@ fn m_14_over_the_network_a_holder_that_is_killed_gives_the_lock_and_its_permit_b
         assert_eq!(lock.acquire().unwrap().owner_died(), Some(holder.pid()));
         drop(s.acquire().unwrap());
     }
-    manager.shutdown().unwrap();
-    process.join().unwrap();
+    far.manager.shutdown().unwrap();
     assert!(matches!(lock.acquire(), Err(ManagerError::Disconnected { .. })));
 }
 
 #[test]
 fn q_26_over_the_network_a_consumer_that_was_killed_while_it_waited_gets_no_item() {
-    let (_process, manager) = remote();
-    starve(&manager, kills(30));
+    starve(&Far::start().manager, kills(30));
 }

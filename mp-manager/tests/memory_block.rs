@@ -160,7 +160,8 @@ fn mb_04_the_memory_is_given_back_with_the_last_proxy_whoever_dies() {
     assert_eq!(byte(&block, 0), b'x');
     drop(block);
     let named = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
-    let ours: Vec<_> = named.filter(|entry| entry.file_name().to_string_lossy().contains("mp")).collect();
+    let ours: Vec<_> =
+        named.filter(|entry| entry.file_name().to_string_lossy().contains("mp")).collect();
     assert!(ours.is_empty(), "{ours:?}");
 }
 
@@ -184,12 +185,10 @@ fn mb_05_mb_07_blocks_come_alone_and_in_structures_with_name_and_size() {
         [one.clone(), many[0].clone(), many[1].clone(), named["x"].1.clone()]
     };
     let all = blocks(&pictures);
-    assert_eq!(all.each_ref().map(|block| (block.size(), byte(block, 3))), [
-        (10, 26),
-        (20, 26),
-        (30, 26),
-        (40, 26)
-    ]);
+    assert_eq!(
+        all.each_ref().map(|block| (block.size(), byte(block, 3))),
+        [(10, 26), (20, 26), (30, 26), (40, 26)]
+    );
     let names = all.each_ref().map(MemoryBlockProxy::name);
     assert!(names.iter().all(|name| names.iter().filter(|other| *other == name).count() == 1));
 

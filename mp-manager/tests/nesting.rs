@@ -1,4 +1,5 @@
 //! Objects in objects: containers of a server that hold proxies and other handles.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -37,7 +37,6 @@ impl Diary {
             std::thread::park();
         }
     }
-
 }
 
 fn prepare(line: String) -> mp::Result<()> {
@@ -76,7 +75,10 @@ fn m_03_an_initializer_runs_once_before_anything_is_served() {
     assert!(matches!(error, ManagerError::Start(ProcessError::Exception(_))), "{error:?}");
     let ends = |_: u8| std::process::exit(3);
     let error = ServerProcess::builder().initializer(ends, (1,)).start().unwrap_err();
-    assert!(matches!(error, ManagerError::Start(ProcessError::Exited { code: 3, .. })), "{error:?}");
+    assert!(
+        matches!(error, ManagerError::Start(ProcessError::Exited { code: 3, .. })),
+        "{error:?}"
+    );
     let hangs = |_: u8| loop {
         std::thread::park();
     };
@@ -101,7 +103,8 @@ fn m_04_sh_16_a_server_leaves_an_interrupt_alone() {
 #[test]
 fn m_05_m_08_programs_with_the_key_connect_and_others_do_not() {
     for address in ["\0mp-test-of-servers".to_owned(), file("m_05.sock")] {
-        let server = ServerProcess::builder().address(&*address).authkey(b"secret").start().unwrap();
+        let server =
+            ServerProcess::builder().address(&*address).authkey(b"secret").start().unwrap();
         let diary = server.create(Diary::args()).unwrap();
         for key in [b"guessed".as_slice(), b"secre", b"secret "] {
             let error = at_once(|| ServerProcess::connect(&*address, key).unwrap_err());
@@ -328,7 +331,8 @@ fn a_thousand_servers_leave_nothing_behind() {
         diary.write("line")?;
         let block = server.memory_block(100_000)?;
         block.write_at(5, b"x")?;
-        std::thread::scope(|scope| scope.spawn(|| diary.write("line").map(drop)).join()).unwrap()?;
+        std::thread::scope(|scope| scope.spawn(|| diary.write("line").map(drop)).join())
+            .unwrap()?;
         Ok(())
     }
 

@@ -46,7 +46,5 @@ pub mod parts {
     pub use crate::error_wire::PoolErrorWire;
     pub use crate::options::{chunksize, look_ahead, progress};
     pub use crate::order::Order;
-    pub use crate::raw::{
-        Call, Chunk, Encoded, Stream, abandon, run, submit, submit_all, wait,
-    };
+    pub use crate::raw::{Call, Chunk, Encoded, Stream, abandon, run, submit, submit_all, wait};
 }

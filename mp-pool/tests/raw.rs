@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use mp::{Event, Pool, PoolError, Process, Queue, RemoteException, TaskOptions};
 use mp_pool::parts::{
-    Call, Encoded, Order, PoolErrorWire, Stream, chunksize, look_ahead, progress, run, submit,
+    Call, Chunk, Encoded, Order, PoolErrorWire, Stream, abandon, chunksize, look_ahead, progress,
+    run, submit, submit_all, wait,
 };
 use mp_queues::parts::Messages;
 use mp_reduction::{Attachments, decode_from, encode_bytes};
@@ -449,12 +450,85 @@ fn the_handle_of_a_raw_task_is_that_of_any_other() {
 }
 
 #[test]
+fn all_chunks_of_a_call_have_one_result_in_their_order() {
+    let pool = Pool::new(2).unwrap();
+    let map = Call::map(square).unwrap();
+    let order = map.order(&TaskOptions::new());
+    let encoded: Vec<_> = [vec![1, 2], vec![3, 4], vec![5]]
+        .map(|items| encoded(&map, &items.into_iter().map(Sealed).collect::<Vec<_>>()))
+        .into();
+    let chunks: Vec<_> = encoded
+        .iter()
+        .zip([2, 2, 1])
+        .map(|((_, args, attachments), items)| Chunk {
+            items,
+            args,
+            attachments: attachments.clone(),
+        })
+        .collect();
+    let is_complete = |results: Vec<Encoded>| {
+        let decode = |result: &Encoded| map.decode(&result.bytes, &result.attachments).unwrap();
+        let results: Vec<Sealed> = results.iter().flat_map(decode).collect();
+        assert_eq!(results, [1, 4, 9, 16, 25].map(Sealed));
+    };
+    let awaited = submit_all(&pool, &order, &chunks, true, None).unwrap();
+    wait(&awaited);
+    assert!(awaited.ready());
+    is_complete(awaited.into_result().unwrap());
+    let (told, hears) = mpsc::channel();
+    let hook = move |progress| told.send(progress).unwrap();
+    let passed = submit_all(&pool, &order, &chunks, false, Some(Arc::new(hook))).unwrap();
+    is_complete(passed.into_result().unwrap());
+    let reports: Vec<mp::Progress> = hears.iter().collect();
+    assert_eq!(reports.last(), Some(&mp::Progress { done: 5, total: Some(5) }));
+    assert_eq!(reports.len(), 3);
+    assert!(submit_all(&pool, &order, &[], true, None).unwrap().into_result().unwrap().is_empty());
+    pool.close();
+    let refused = submit_all(&pool, &order, &[], true, None);
+    assert!(matches!(refused, Err(PoolError::Closed)));
+}
+
+#[test]
+fn nobody_waits_for_what_is_abandoned_and_what_was_begun_runs_to_its_end() {
+    let pool = Pool::new(1).unwrap();
+    let [begun, go] = [(); 2].map(|()| Event::new().unwrap());
+    let waits = |(begun, go, done): (Event, Event, Queue<u32>)| {
+        begun.set();
+        go.wait()?;
+        Ok(done.put(&1)?)
+    };
+    let done: Queue<u32> = Queue::new().unwrap();
+    let map = Call::map(waits).unwrap();
+    let (order, args, attachments) = encoded(&map, &[(begun.clone(), go.clone(), done.clone())]);
+    let chunk = || Chunk { items: 1, args: &args, attachments: attachments.clone() };
+    for waits in [true, false] {
+        let all = submit_all(&pool, &order, &[chunk(), chunk(), chunk()], waits, None).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| if waits { wait(&all) } else { all.wait() });
+            assert!(begun.wait_timeout(LONG).unwrap());
+            assert!(!waiting.is_finished());
+            abandon(&all);
+        });
+        assert!(matches!(all.get(), Err(PoolError::Cancelled)));
+        assert!(done.is_empty());
+        go.set();
+        assert_eq!(done.get_timeout(LONG).unwrap(), 1);
+        assert_eq!(pool.apply(|n: u64| Ok(n + 1), (1,)).unwrap(), 2);
+        assert!(done.is_empty(), "nothing else was begun");
+        abandon(&all);
+        begun.clear();
+        go.clear();
+    }
+}
+
+#[test]
 fn a_stream_goes_on_when_its_pool_is_closed() {
     let pool = Pool::new(1).unwrap();
     let map = Call::map(square).unwrap();
     let (order, args, attachments) = encoded(&map, &[Sealed(3)]);
     let stream = Stream::begin(&pool).unwrap();
     pool.close();
+    assert!(!stream.is_refused());
     assert!(matches!(Stream::begin(&pool), Err(PoolError::Closed)));
     let refused = run(&pool, &order, &args, attachments.clone());
     assert!(matches!(refused, Err(PoolError::Closed)));
@@ -462,6 +536,7 @@ fn a_stream_goes_on_when_its_pool_is_closed() {
     let result = chunk.get().unwrap();
     assert_eq!(map.decode(&result.bytes, &result.attachments).unwrap(), [Sealed(9)]);
     pool.join().unwrap();
+    assert!(stream.is_refused());
     let late = stream.submit(&order, &args, attachments);
     assert!(matches!(late, Err(PoolError::Closed)));
 }

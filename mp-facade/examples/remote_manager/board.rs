@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 /// What both programs know.
-pub const KEY: &[u8] = b"a key that both programs know";
+pub(crate) const KEY: &[u8] = b"a key that both programs know";
 
 /// Notes by topic.
 #[derive(Default)]
-pub struct Board {
+pub(crate) struct Board {
     notes: HashMap<String, Vec<String>>,
 }
 

@@ -5,13 +5,16 @@
 //! leaves that to another one.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use mp_context::__private::discard;
 
+use crate::host::Host;
+use crate::host::entry::Entry;
 use crate::hosted::{Call, Hosted, Reply};
 
 thread_local! {
@@ -39,7 +42,9 @@ impl Hosted for Nothing {
 
 enum Task {
     Drop(Box<dyn Hosted>),
-    /// Somebody wants to know when all that came before is dropped.
+    /// An object that may keep itself alive.
+    Suspect(Arc<Entry>),
+    /// Somebody wants to know when all that came before is dealt with.
     Tell(Sender<()>),
 }
 
@@ -117,12 +122,48 @@ fn undertaker() -> Option<&'static Sender<Task>> {
 }
 
 fn run(work: &Receiver<Task>) {
-    for task in work {
+    // All that come within a while are looked at together: in a busy server one look is as good as a hundred.
+    let mut suspects: Vec<Arc<Entry>> = Vec::new();
+    let (mut look_at, mut patience) = (None::<Instant>, PATIENCE);
+    loop {
+        let task = match look_at {
+            None => work.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(at) => work.recv_timeout(at.saturating_duration_since(Instant::now())),
+        };
         match task {
-            Task::Drop(object) => bury(object),
-            Task::Tell(tell) => {
+            Ok(Task::Drop(object)) => bury(object),
+            Ok(Task::Suspect(entry)) => {
+                suspects.push(entry);
+                look_at = look_at.or_else(|| Instant::now().checked_add(patience));
+            }
+            Ok(Task::Tell(tell)) => {
+                look_at = None;
+                look(&mut suspects);
                 let _listens = tell.send(());
             }
+            Err(RecvTimeoutError::Timeout) => {
+                look_at = None;
+                let begin = Instant::now();
+                look(&mut suspects);
+                // A server with much in it does not look all the time.
+                patience = PATIENCE.max(10 * begin.elapsed());
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+fn look(suspects: &mut Vec<Arc<Entry>>) {
+    suspects.iter().for_each(|entry| entry.clear_suspicion());
+    Host::here().collect(mem::take(suspects));
+}
+
+/// How long a suspect waits for others.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Has an object be looked at that may keep itself alive.
+pub(super) fn suspect(entry: Arc<Entry>) {
+    if let Some(tasks) = undertaker() {
+        let _taken = tasks.send(Task::Suspect(entry));
     }
 }

@@ -98,11 +98,11 @@ impl Client {
     }
 
     /// Takes back what the client gives back: an object that it was given so often. More than it has is all.
-    pub(crate) fn take_back(&self, object: ObjectId, count: u64) -> Option<Arc<Entry>> {
+    pub(crate) fn take_back(&self, object: ObjectId, count: u64) -> Option<Reference> {
         let mut held = self.held.lock();
         let hash_map::Entry::Occupied(mut grants) = held.entry(object) else { return None };
         grants.get_mut().count = grants.get().count.saturating_sub(count);
-        (grants.get().count == 0).then(|| grants.remove().entry)
+        (grants.get().count == 0).then(|| Reference::Here(grants.remove().entry))
     }
 
     /// Has a line end with the client.
@@ -117,7 +117,7 @@ impl Client {
     }
 
     /// Takes everything back: it is gone.
-    pub(crate) fn end(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn end(&self) -> Vec<Reference> {
         let held = {
             let mut held = self.held.lock();
             self.is_gone.store(true, Ordering::Release);
@@ -128,6 +128,6 @@ impl Client {
         for line in lines.iter().filter_map(Weak::upgrade) {
             line.wake();
         }
-        held.into_values().map(|grants| grants.entry).collect()
+        held.into_values().map(|grants| Reference::Here(grants.entry)).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod burial;
 pub(crate) mod client;
+mod cycles;
 pub(crate) mod entry;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use mp_context::__private::catch;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::host::client::Client;
@@ -19,6 +20,7 @@ use crate::hosted::{Call, Failure, Hosted, Reply};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
 use crate::payload::Payload;
 use crate::proxy::Proxy;
+use crate::reference::Reference;
 use crate::registry;
 use crate::server::Service;
 
@@ -30,6 +32,8 @@ pub(crate) struct Host {
     clients: Mutex<HashMap<ClientId, Arc<Client>>>,
     last_client: AtomicU64,
     service: OnceLock<Service>,
+    /// Who looks at all objects has references to them that tell nothing; who asks what refers to an object has this alone.
+    census: RwLock<()>,
 }
 
 /// What a server says of one of its objects.
@@ -85,6 +89,7 @@ impl Host {
                 clients: Mutex::default(),
                 last_client: AtomicU64::new(0),
                 service: OnceLock::new(),
+                census: RwLock::new(()),
             }
         })
     }
@@ -133,11 +138,16 @@ impl Host {
     pub(crate) fn dismiss(&self, client: &Client) {
         self.clients.lock().remove(&client.id());
         let held = client.end();
-        for entry in &held {
-            entry.object().holder_gone(client.id());
+        for reference in &held {
+            if let Reference::Here(entry) = reference {
+                entry.object().holder_gone(client.id());
+            }
         }
-        for object in self.all() {
-            object.object().client_gone(client.id());
+        {
+            let _census = self.census.read_recursive();
+            for object in self.all() {
+                object.object().client_gone(client.id());
+            }
         }
         drop(held);
     }
@@ -157,6 +167,20 @@ impl Host {
         self.clients.lock().get(&client).cloned()
     }
 
+    /// Empties objects, and others that they lead to, which only keep themselves alive.
+    fn collect(&self, suspects: Vec<Arc<Entry>>) {
+        let garbage = {
+            let _census = self.census.write();
+            cycles::garbage_from(&suspects)
+        };
+        drop(suspects);
+        // What they let go of now are each other.
+        garbage.iter().for_each(|entry| entry.end_suspicion());
+        for entry in garbage {
+            entry.object().clear();
+        }
+    }
+
     fn all(&self) -> Vec<Arc<Entry>> {
         self.objects.lock().values().filter_map(Weak::upgrade).collect()
     }
@@ -166,6 +190,7 @@ impl Host {
         if let Some(service) = self.service() {
             service.settle();
         }
+        let _census = self.census.read_recursive();
         self.all()
             .into_iter()
             .map(|entry| ObjectInfo {
@@ -182,15 +207,16 @@ impl Host {
     pub(crate) fn call(
         &self,
         caller: Caller,
-        object: &dyn Hosted,
+        entry: &Entry,
         method: &str,
         arguments: &Payload,
     ) -> Reply {
         let call = Call { host: self, caller, method, arguments };
         if method == ask::TEXT {
-            return guarded(|| call.reply(&object.preview()));
+            return guarded(|| call.reply(&entry.object().preview()));
         }
-        guarded(|| object.serve(method, &call))
+        let brings_references = !arguments.references.is_empty();
+        entry.during_call(brings_references, || guarded(|| entry.object().serve(method, &call)))
     }
 
     /// What is asked of the server itself.

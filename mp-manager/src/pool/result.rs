@@ -15,8 +15,8 @@ use crate::proxy::Proxy;
 /// What a call of a [`PoolProxy`](crate::PoolProxy) gives that does not wait for its result: as an
 /// [`AsyncResult`](mp_pool::AsyncResult) of a pool of this process.
 ///
-/// It resolves once, whatever happens. All methods can be called from any number of threads. Dropping it changes nothing for
-/// the task. The result stays in the server until it is asked for, and as long as this lives.
+/// It resolves once, whatever happens. All methods can be called from any number of threads. Dropping it changes nothing
+/// for the task. The result stays in the server until it is asked for, and as long as this lives.
 ///
 /// # When a process dies
 ///
@@ -140,8 +140,8 @@ impl<R> PoolResult<R> {
     ///
     /// # Errors
     ///
-    /// Why there is none, as [`ManagerError::Pool`], the same on every call; any other says what became of the server, or what it cannot
-    /// pass on.
+    /// Why there is none, as [`ManagerError::Pool`], the same on every call; any other says what became of the server, or
+    /// what it cannot pass on.
     #[doc(alias = "result")]
     pub fn get(&self) -> Result<&R, ManagerError> {
         self.outcome(None)?.as_ref().map_err(Clone::clone)

@@ -19,6 +19,7 @@ use crate::host::entry::Entry;
 use crate::host::{Host, burial};
 use crate::id::ClientId;
 use crate::line::Line;
+use crate::reference::Reference;
 use crate::server::note::{Note, ServerInfo, Welcome};
 use crate::server::serving;
 use crate::sys::packet::{self, Received};
@@ -95,7 +96,7 @@ struct Source {
 
 enum SourceKind {
     Client(Arc<Client>),
-    Pledge { key: (ClientId, u64), promised: Vec<Arc<Entry>> },
+    Pledge { key: (ClientId, u64), promised: Vec<Reference> },
 }
 
 struct State {
@@ -190,7 +191,7 @@ impl State {
     fn promise(&mut self, key: (ClientId, u64), entry: Arc<Entry>) {
         let source = self.pledges.get(&key).and_then(|number| self.sources.get_mut(number));
         if let Some(Source { kind: SourceKind::Pledge { promised, .. }, .. }) = source {
-            promised.push(entry);
+            promised.push(Reference::Here(entry));
         }
     }
 

@@ -106,7 +106,10 @@ impl Server {
             return host.ask(self.caller, method, arguments);
         }
         let entry = found(object)?;
-        host.call(self.caller, entry.object(), method, arguments)
+        let reply = host.call(self.caller, &entry, method, arguments);
+        // It may be the last that is no part of it.
+        drop(Reference::Here(entry));
+        reply
     }
 }
 

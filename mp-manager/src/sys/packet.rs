@@ -120,9 +120,11 @@ pub(crate) fn wait(
 
 /// Whether nobody holds the other end any more, whatever is still to be received.
 pub(crate) fn has_ended(socket: impl AsFd) -> bool {
-    let ready = wait(&[(socket.as_fd(), PollFlags::RDHUP)], Some(Instant::now()));
+    let mut fds = [PollFd::new(&socket, PollFlags::RDHUP)];
+    // Without waiting it cannot be interrupted.
+    let polled = poll(&mut fds, Some(&Timespec::default()));
     let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    ready.is_ok_and(|ready| ready.iter().any(|found| found.intersects(end)))
+    polled.is_ok() && fds[0].revents().intersects(end)
 }
 
 #[cfg(test)]
