@@ -1,10 +1,15 @@
 //! Every call of the public page, as a user writes it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use mp::{ProcessError, ReturnWhen, Worker};
+use mp::{
+    Managed, ManagerError, ProcessError, ReturnWhen, Worker, managed, managed_array, managed_dict,
+    managed_iterator, managed_list, managed_memoryblock, managed_namespace, managed_value,
+};
 use serde::{Deserialize, Serialize};
 
 mp::enable_test_support!();
@@ -374,4 +379,307 @@ fn pools() {
     assert_eq!(runner.rejoin().unwrap(), 41);
     assert_eq!(runner.call(1).unwrap(), 42);
     runner.join().unwrap();
+}
+
+#[derive(Debug)]
+struct Counter(AtomicI64);
+
+#[mp::managed]
+impl Counter {
+    pub fn new(start: i64) -> Self {
+        Counter(start.into())
+    }
+
+    pub fn add(&self, n: i64) -> i64 {
+        self.0.fetch_add(n, Ordering::Relaxed) + n
+    }
+
+    pub fn reset(&mut self) {
+        self.0 = AtomicI64::new(self.halved(0));
+    }
+
+    pub fn fail(&self) -> mp::Result<()> {
+        mp::bail!("no more numbers")
+    }
+
+    pub fn child(&self) -> Managed<Counter> {
+        managed(Counter(AtomicI64::new(self.halved(self.0.load(Ordering::Relaxed)))))
+    }
+
+    fn halved(&self, n: i64) -> i64 {
+        n / 2
+    }
+}
+
+#[test]
+fn servers() {
+    let server = mp::ServerProcess::start().unwrap();
+    let args: mp::Args<Counter> = Counter::args(5);
+    let c: CounterProxy = server.create(args).unwrap();
+    let sum: i64 = c.add(3).unwrap();
+    assert_eq!(sum, 8);
+    match c.fail() {
+        Err(ManagerError::Exception(remote)) => {
+            let remote: mp::RemoteException = remote;
+            assert!(remote.traceback().contains("Counter::fail") && remote.pid() == server.pid());
+        }
+        other => panic!("{other:?}"),
+    }
+    let child: Managed<Counter> = c.child().unwrap();
+    assert_eq!(child.add(0).unwrap(), 4);
+    c.reset().unwrap();
+
+    fn anywhere<T: Clone + Serialize + serde::de::DeserializeOwned + Send + Sync>(_: &T) {}
+    anywhere(&c);
+    let p = mp::Process::start(|c: CounterProxy| Ok(c.add(1)?), (c.clone(),)).unwrap();
+    assert_eq!(p.into_result().unwrap(), 1);
+
+    // The handle itself goes to a child, which makes objects there and ends nothing.
+    let handles = mp::Queue::<mp::ServerProcess>::new().unwrap();
+    handles.put(&server).unwrap();
+    let make = |server: mp::ServerProcess| Ok(server.create(Counter::args(7))?);
+    let p = mp::Process::start(make, (handles.get().unwrap(),)).unwrap();
+    assert_eq!(p.into_result().unwrap().add(0).unwrap(), 7);
+    let info: Vec<mp::ObjectInfo> = server.debug_info().unwrap();
+    assert_eq!(
+        info.iter().map(|info| &*info.preview).collect::<Vec<_>>(),
+        ["Counter(0)", "Counter(4)"]
+    );
+    drop(server);
+    assert!(matches!(c.add(1), Err(ManagerError::Disconnected { .. })));
+}
+
+#[test]
+fn servers_with_an_address() {
+    let address = format!("\0mp-public-face-of-servers-{}", std::process::id());
+    let server = mp::ServerProcess::builder()
+        .name("numbers")
+        .cpu_affinity([0])
+        .authkey(b"secret")
+        .address(&*address)
+        .initializer(|_: u8| Ok(()), (1,))
+        .start_timeout(LONG)
+        .shutdown_timeout(LONG)
+        .start()
+        .unwrap();
+    assert_eq!((&*server.name(), server.is_alive(), server.exitcode()), ("numbers", true, None));
+    let addr: mp::connection::Address = server.address();
+    let authkey: &[u8] = b"secret";
+    let s2 = mp::ServerProcess::connect(addr, authkey).unwrap();
+    assert_eq!(s2.create(Counter::args(1)).unwrap().add(1).unwrap(), 2);
+    let guessed = mp::ServerProcess::connect(&*address, b"guessed");
+    assert!(matches!(guessed, Err(ManagerError::Authentication { .. })));
+    s2.shutdown().unwrap();
+    server.shutdown().unwrap();
+    assert_eq!(server.exitcode(), Some(0));
+    // The other variants that are named; what else there is, is not for everybody.
+    let is_named = |error: &ManagerError| match error {
+        ManagerError::Disconnected { server, pid } => !server.is_empty() && *pid > 0,
+        ManagerError::UnknownType { server, name } => server == name,
+        ManagerError::UnknownObject { object, .. } => *object == 0,
+        ManagerError::Timeout { limit, .. } => limit.is_zero(),
+        _ => false,
+    };
+    assert!(is_named(&s2.debug_info().unwrap_err()));
+}
+
+#[test]
+fn blocks_of_memory() {
+    let server = mp::ServerProcess::start().unwrap();
+    let m: mp::MemoryBlockProxy = server.memory_block(1000).unwrap();
+    m.write_at(3, b"abc").unwrap();
+    let mut bytes = [0; 3];
+    m.read_at(3, &mut bytes).unwrap();
+    assert_eq!((&bytes, m.size(), m.name().is_empty()), (b"abc", 1000, false));
+    #[expect(unsafe_code, reason = "whoever has the bytes themselves sees that nobody else has")]
+    // SAFETY: no other process has the block, and no other thread of this one.
+    let buf: &mut [u8] = unsafe { m.buf() };
+    assert_eq!(buf.len(), 1000);
+    buf[3] = b'x';
+    m.read_at(3, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"xbc");
+}
+
+#[test]
+fn managers() {
+    let manager: mp::SyncManager = mp::Manager::start().unwrap();
+
+    let l: mp::ListProxy<String> = manager.list::<String>().unwrap();
+    l.push("b".to_owned()).unwrap();
+    l.extend(["c", "d"].map(str::to_owned)).unwrap();
+    l.insert(0, "a".to_owned()).unwrap();
+    l.set(-1, "a".to_owned()).unwrap();
+    assert_eq!(l.get(1).unwrap(), "b");
+    assert_eq!((l.index("a").unwrap(), l.count("a").unwrap(), l.len().unwrap()), (0, 2, 4));
+    assert!(l.contains("c").unwrap() && !l.contains("d").unwrap());
+    l.remove("a").unwrap();
+    assert_eq!(l.pop().unwrap(), "a");
+    l.reverse().unwrap();
+    assert_eq!(l.to_vec().unwrap(), ["c", "b"]);
+    l.sort().unwrap();
+    let items: Vec<String> = l.iter().map(Result::unwrap).collect();
+    assert_eq!(items, ["b", "c"]);
+
+    let d: mp::DictProxy<String, u32> = manager.dict::<String, u32>().unwrap();
+    assert_eq!(d.insert("a".to_owned(), 1).unwrap(), None);
+    d.update([("b".to_owned(), 2), ("c".to_owned(), 3)]).unwrap();
+    assert_eq!(d.setdefault("a".to_owned(), 9).unwrap(), 1);
+    assert_eq!((d.get("a").unwrap(), d.get("z").unwrap()), (Some(1), None));
+    assert!(d.contains_key("b").unwrap() && d.len().unwrap() == 3);
+    assert_eq!(
+        (d.keys().unwrap(), d.values().unwrap()),
+        (["a", "b", "c"].map(str::to_owned).to_vec(), vec![1, 2, 3])
+    );
+    assert_eq!(d.items().unwrap()[0], ("a".to_owned(), 1));
+    assert_eq!(d.pop("b").unwrap(), 2);
+    assert!(matches!(d.pop("b"), Err(ManagerError::Missing { .. })));
+    assert_eq!(d.popitem().unwrap(), ("c".to_owned(), 3));
+    assert_eq!(d.to_map().unwrap(), HashMap::from([("a".to_owned(), 1)]));
+    assert_eq!(d.remove("a").unwrap(), Some(1));
+    d.clear().unwrap();
+
+    let v: mp::ValueProxy<f64> = manager.value(1.5).unwrap();
+    v.set(v.get().unwrap() + 1.0).unwrap();
+    assert_eq!(v.get().unwrap(), 2.5);
+    let a: mp::ArrayProxy<u8> = manager.array(&[1, 2, 3]).unwrap();
+    a.set(0, 7).unwrap();
+    assert_eq!((a.get(0).unwrap(), a.len().unwrap()), (7, 3));
+    let n: mp::NamespaceProxy = manager.namespace().unwrap();
+    n.set("k", &v).unwrap();
+    n.set("words", &["x"]).unwrap();
+    assert_eq!(n.get::<mp::ValueProxy<f64>>("k").unwrap().get().unwrap(), 2.5);
+    assert_eq!(n.get::<Vec<String>>("words").unwrap(), ["x"]);
+    n.delete("k").unwrap();
+    assert!(matches!(n.get::<u8>("k"), Err(ManagerError::Missing { .. })));
+    let i: mp::IteratorProxy<u8> = manager.iterator([1, 2, 3]).unwrap();
+    assert_eq!(i.map(Result::unwrap).sum::<u8>(), 6);
+
+    // Proxies are items of others.
+    let lists = manager.list::<mp::ListProxy<String>>().unwrap();
+    lists.push(l).unwrap();
+    assert_eq!(lists.get(0).unwrap().len().unwrap(), 2);
+    let s2: mp::Manager = mp::ServerProcess::builder().name("other").start().unwrap().into();
+    assert_eq!((&*s2.name(), s2.list_from([1]).unwrap().len().unwrap()), ("other", 1));
+}
+
+#[test]
+fn managed_sync_objects() {
+    let manager = mp::Manager::start().unwrap();
+    let lock: mp::LockProxy = manager.lock().unwrap();
+    {
+        let guard: mp::ManagedLockGuard<'_> = lock.acquire().unwrap();
+        assert!(guard.owner_died().is_none() && lock.try_acquire().unwrap().is_none());
+        assert!(lock.acquire_timeout(Duration::ZERO).unwrap().is_none());
+        guard.leak().unwrap();
+    }
+    lock.release().unwrap();
+    let rlock: mp::RLockProxy = manager.rlock().unwrap();
+    let _twice = (rlock.acquire().unwrap(), rlock.acquire().unwrap());
+    let s: mp::SemaphoreProxy = manager.semaphore(3).unwrap();
+    s.acquire().unwrap().forget().unwrap();
+    s.release_many(2).unwrap();
+    assert_eq!(s.get_value().unwrap(), 4);
+    let b: mp::BoundedSemaphoreProxy = manager.bounded_semaphore(3).unwrap();
+    assert!(matches!(b.release(), Err(ManagerError::Sync(mp::SyncError::BoundExceeded { .. }))));
+
+    let c: mp::ConditionProxy = manager.condition().unwrap();
+    let mut g = c.acquire().unwrap();
+    assert!(!g.wait_timeout(Duration::ZERO).unwrap());
+    g.wait_for(|| true).unwrap();
+    g.notify(1).unwrap();
+    g.notify_all().unwrap();
+    let e: mp::EventProxy = manager.event().unwrap();
+    assert!(!e.is_set().unwrap() && !e.wait_timeout(Duration::ZERO).unwrap());
+    e.set().unwrap();
+    e.wait().unwrap();
+    e.clear().unwrap();
+    let barrier: mp::BarrierProxy = manager.barrier(1).unwrap();
+    assert_eq!((barrier.wait().unwrap(), barrier.parties().unwrap()), (0, 1));
+    barrier.abort().unwrap();
+    assert!(barrier.broken().unwrap() && barrier.n_waiting().unwrap() == 0);
+    barrier.reset().unwrap();
+}
+
+#[test]
+fn managed_queues_and_pools() {
+    let manager = mp::Manager::start().unwrap();
+    let q: mp::QueueProxy<String> = manager.queue::<String>(3).unwrap();
+    for item in ["a", "b", "c"].map(str::to_owned) {
+        q.put(&item).unwrap();
+    }
+    assert!(q.is_full().unwrap() && q.qsize().unwrap() == 3 && q.maxsize().unwrap() == 3);
+    let full = q.put_nowait(&String::new());
+    assert!(matches!(full, Err(ManagerError::Queue(mp::QueueError::Full))));
+    assert_eq!(q.get().unwrap(), "a");
+    assert_eq!(q.get_timeout(LONG).unwrap(), "b");
+    assert_eq!(q.get_nowait().unwrap(), "c");
+    q.put_timeout(&"d".to_owned(), LONG).unwrap();
+    assert!(!q.is_empty().unwrap());
+    let j: mp::JoinableQueueProxy<u8> = manager.joinable_queue(0).unwrap();
+    j.put(&1).unwrap();
+    assert!(!j.join_timeout(Duration::ZERO).unwrap());
+    j.task_done().unwrap();
+    j.join().unwrap();
+
+    let pool: mp::PoolProxy = manager.pool(2).unwrap();
+    let power = |base: u64, exponent: u32| Ok(base.pow(exponent));
+    assert_eq!(pool.apply(power, (2, 10)).unwrap(), 1024);
+    let later: mp::PoolResult<u64> = pool.apply_async(power, (2, 3)).unwrap();
+    assert_eq!(later.into_result().unwrap(), 8);
+    assert_eq!(pool.map(|n: i32| Ok(n + 1), vec![1, 2]).unwrap(), [2, 3]);
+    assert_eq!(pool.starmap(power, [(2, 2), (3, 2)]).unwrap(), [4, 9]);
+    assert_eq!(pool.imap(|n: u8| Ok(n), [1, 2]).unwrap().map(Result::unwrap).sum::<u8>(), 3);
+    pool.close().unwrap();
+    pool.join().unwrap();
+}
+
+/// One of each, in a structure with plain data.
+#[derive(Serialize, Deserialize)]
+struct Outfit {
+    title: String,
+    counters: Vec<Managed<Counter>>,
+    by_name: BTreeMap<String, mp::ListProxy<u8>>,
+    rest: (mp::DictProxy<String, u8>, mp::ValueProxy<u8>, mp::ArrayProxy<u8>, mp::NamespaceProxy),
+    squares: mp::IteratorProxy<u32>,
+    block: Option<mp::MemoryBlockProxy>,
+}
+
+struct Outfitter;
+
+#[mp::managed]
+impl Outfitter {
+    pub fn new() -> Self {
+        Outfitter
+    }
+
+    pub fn outfit(&self) -> mp::Result<Outfit> {
+        let namespace = managed_namespace();
+        namespace.set("k", &1)?;
+        Ok(Outfit {
+            title: "all".to_owned(),
+            counters: vec![managed(Counter(1.into())), managed(Counter(2.into()))],
+            by_name: BTreeMap::from([("a".to_owned(), managed_list([1, 2]))]),
+            rest: (
+                managed_dict(HashMap::from([("a".to_owned(), 1)])),
+                managed_value(3),
+                managed_array([4, 5]),
+                namespace,
+            ),
+            squares: managed_iterator((0..4).map(|n| n * n)),
+            block: Some(managed_memoryblock(mp::MemoryBlock::new(6)?)),
+        })
+    }
+}
+
+#[test]
+fn managed_parts_of_a_structure() {
+    let server = mp::ServerProcess::start().unwrap();
+    let outfit = server.create(Outfitter::args()).unwrap().outfit().unwrap();
+    assert_eq!((&*outfit.title, outfit.counters[1].add(0).unwrap()), ("all", 2));
+    assert_eq!(outfit.by_name["a"].to_vec().unwrap(), [1, 2]);
+    let (dict, value, array, namespace) = outfit.rest;
+    assert_eq!((dict.get("a").unwrap(), value.get().unwrap()), (Some(1), 3));
+    assert_eq!((array.get(-1).unwrap(), namespace.get::<u8>("k").unwrap()), (5, 1));
+    let squares: Result<Vec<u32>, ManagerError> = outfit.squares.collect();
+    assert_eq!((squares.unwrap(), outfit.block.unwrap().size()), (vec![0, 1, 4, 9], 6));
 }

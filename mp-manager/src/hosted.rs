@@ -366,7 +366,7 @@ impl<T: Manageable> Shelf<T> {
         let place = self.place();
         INSIDE.with_borrow(|all| {
             let mut of_this = all.iter().filter(|(known, _)| *known == place);
-            of_this.next().map(|_| all.iter().any(|inside| *inside == (place, true)))
+            of_this.next().map(|_| all.contains(&(place, true)))
         })
     }
 

@@ -226,11 +226,8 @@ impl Hosted for QueueObject {
     }
 
     fn contents(&self, visit: &mut dyn FnMut(&Payload)) {
-        let items: Vec<Item> = {
-            let state = self.state.lock();
-            state.items.iter().filter(|item| item.full().is_some()).cloned().collect()
-        };
-        items.iter().filter_map(Item::full).for_each(visit);
+        // Those of calls that wait for room have the queue as well.
+        self.state.lock().items.iter().filter_map(Item::full).for_each(visit);
     }
 
     fn clear(&self) {

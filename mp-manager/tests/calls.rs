@@ -60,7 +60,7 @@ impl Counter {
     }
 
     pub fn takes(&self, unencodable: Unencodable) {
-        drop(unencodable);
+        let Unencodable = unencodable;
     }
 
     pub fn exit(&self) {

@@ -97,17 +97,20 @@ fn l_06_eight_processes_of_four_threads_keep_a_counter_right() {
 fn threads_of_one_client_exclude_each_other_and_have_the_lock_in_the_order_of_their_coming() {
     let manager = manager();
     let lock = manager.lock().unwrap();
-    let order = std::sync::Mutex::new(Vec::new());
+    let (order, ready) = (std::sync::Mutex::new(Vec::new()), Event::new().unwrap());
     let guard = lock.acquire().unwrap();
     std::thread::scope(|scope| {
-        let (lock, order) = (&lock, &order);
+        let (lock, order, ready) = (&lock, &order, &ready);
         for number in 0..5 {
+            ready.clear();
             scope.spawn(move || {
+                ready.set();
                 let _held = lock.acquire().unwrap();
                 order.lock().unwrap().push(number);
             });
-            // Nothing tells that somebody waits; who comes in a hundredth of a second has come before the next.
-            std::thread::sleep(Duration::from_millis(50));
+            ready.wait().unwrap();
+            // Nothing tells that it waits; from there it is one call.
+            std::thread::sleep(SHORT);
         }
         drop(guard);
     });

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use mp::{
-    Event, EventProxy, JoinableQueueProxy, Manager, ManagerError, Queue, QueueError, QueueProxy,
+    Event, EventProxy, JoinableQueueProxy, Manager, ManagerError, Proxy, Queue, QueueError,
+    QueueProxy, TypedProxy,
 };
 use mp_testing::limits::{SHORT, at_once, comes_true, takes_at_least};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -133,23 +134,32 @@ fn q_29_those_who_wait_go_on_when_another_process_puts_or_gets() {
 #[test]
 fn those_who_wait_have_their_turn_in_the_order_of_their_coming() {
     let manager = manager();
-    let queue = manager.queue::<u32>(1).unwrap();
+    let (queue, ready) = (manager.queue::<u32>(1).unwrap(), Event::new().unwrap());
     queue.put(&0).unwrap();
     std::thread::scope(|scope| {
+        let comes = || {
+            ready.wait().unwrap();
+            ready.clear();
+            // Nothing tells that it waits; from there it is one call.
+            std::thread::sleep(SHORT);
+        };
+        let (queue, ready) = (&queue, &ready);
         for n in 1..=4 {
-            let queue = queue.clone();
-            scope.spawn(move || queue.put(&n).unwrap());
-            std::thread::sleep(Duration::from_millis(50));
+            scope.spawn(move || {
+                ready.set();
+                queue.put(&n).unwrap();
+            });
+            comes();
         }
         (0..=4).for_each(|n| assert_eq!(queue.get().unwrap(), n));
-        let getters: Vec<_> = (0..4)
-            .map(|_| {
-                let queue = queue.clone();
-                let getter = scope.spawn(move || queue.get().unwrap());
-                std::thread::sleep(Duration::from_millis(50));
-                getter
-            })
-            .collect();
+        let mut getters = Vec::new();
+        for _ in 0..4 {
+            getters.push(scope.spawn(move || {
+                ready.set();
+                queue.get().unwrap()
+            }));
+            comes();
+        }
         (10..14).for_each(|n| queue.put(&n).unwrap());
         let got: Vec<_> = getters.into_iter().map(|getter| getter.join().unwrap()).collect();
         assert_eq!(got, [10, 11, 12, 13]);
@@ -158,10 +168,10 @@ fn those_who_wait_have_their_turn_in_the_order_of_their_coming() {
 
 #[test]
 fn q_24_q_25_many_producers_and_consumers_deliver_each_item_once_and_whole() {
-    fn produce(queue: QueueProxy<(u32, Vec<u8>)>, id: u32) -> mp::Result<()> {
+    fn produce(queue: QueueProxy<(u32, Vec<u8>)>, id: u8) -> mp::Result<()> {
         for n in 0..50 {
-            let long = vec![id as u8; if n % 10 == 0 { 1 << 20 } else { 10 }];
-            queue.put(&(id * 1000 + n, long))?;
+            let long = vec![id; if n % 10 == 0 { 1 << 20 } else { 10 }];
+            queue.put(&(u32::from(id) * 1000 + n, long))?;
         }
         Ok(())
     }
@@ -266,6 +276,22 @@ fn q_31_a_proxy_in_an_item_lives_with_it_and_goes_with_it() {
     assert_eq!(manager.number_of_objects().unwrap(), 2);
     drop(queue);
     assert_eq!(manager.number_of_objects().unwrap(), 0);
+}
+
+#[test]
+fn m_63_a_queue_in_itself_ends_with_its_last_proxy() {
+    let manager = manager();
+    for _ in 0..10 {
+        let queue = manager.queue::<Proxy>(0).unwrap();
+        let event = manager.event().unwrap();
+        queue.put(queue.as_proxy()).unwrap();
+        queue.put(event.as_proxy()).unwrap();
+        queue.put(&queue.get().unwrap()).unwrap();
+        assert_eq!(queue.qsize().unwrap(), 2);
+        drop((queue, event));
+        let is_empty = || manager.number_of_objects().unwrap() == 0;
+        assert!(comes_true(is_empty), "{:?}", manager.debug_info());
+    }
 }
 
 #[test]

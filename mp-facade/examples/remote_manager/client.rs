@@ -16,7 +16,9 @@ fn main() -> mp::Result<()> {
     board.pin("weather", "rain in the evening".to_owned())?;
     println!("{} notes on the weather", board.pin("weather", "wind".to_owned())?);
     println!("{:?}", board.read("weather")?);
-    println!("{}", board.read("sports").unwrap_err());
+    if let Err(error) = board.read("sports") {
+        println!("{error}");
+    }
     let scores = manager.dict::<String, u32>()?;
     scores.insert("one".to_owned(), 1)?;
     println!("{:?}", scores.items()?);

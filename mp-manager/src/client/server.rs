@@ -545,15 +545,9 @@ impl Server {
             }
         };
         let Ok(socket) = socket else { return self.is_gone() };
-        while !self.is_gone() {
-            // Nothing comes over it but its end, and that stays.
-            match packet::wait(&[(socket.as_fd(), PollFlags::IN)], Some(deadline)) {
-                Ok(ready) if ready[0].is_empty() => return self.is_gone(),
-                Ok(_) => return true,
-                Err(_) => return self.is_gone(),
-            }
-        }
-        true
+        // Nothing comes over it but its end, and that stays.
+        let ready = packet::wait(&[(socket.as_fd(), PollFlags::IN)], Some(deadline));
+        self.is_gone() || ready.is_ok_and(|ready| !ready[0].is_empty())
     }
 }
 

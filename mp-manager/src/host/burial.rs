@@ -55,12 +55,12 @@ pub(crate) fn leave_to_another() {
 
 /// Drops an object.
 pub(super) fn bury(object: Box<dyn Hosted>) {
-    if LEAVES_IT.try_with(Cell::get).unwrap_or(false) {
-        if let Some(tasks) = undertaker() {
-            // It ends with the process only.
-            let _taken = tasks.send(Task::Drop(object));
-            return;
-        }
+    if LEAVES_IT.try_with(Cell::get).unwrap_or(false)
+        && let Some(tasks) = undertaker()
+    {
+        // It ends with the process only.
+        let _taken = tasks.send(Task::Drop(object));
+        return;
     }
     // The thread may be beyond the destructors of its variables.
     let mut object = Some(object);

@@ -103,10 +103,10 @@ impl Host {
         self.service.get()
     }
 
-    /// Makes it a server; gives the service back if it is one.
-    pub(crate) fn serve_with(&self, service: Service) -> Result<&Service, Service> {
-        self.service.set(service)?;
-        self.service.get().map_or_else(|| unreachable!("it was just set"), Ok)
+    /// Makes it a server, unless it is one.
+    pub(crate) fn serve_with(&self, service: Service) -> Option<&Service> {
+        self.service.set(service).ok()?;
+        self.service.get()
     }
 
     /// Keeps an object for as long as the reference or one made from it lives.
@@ -239,7 +239,7 @@ impl Host {
     }
 
     fn create(&self, name: &str, call: &Call<'_>) -> Reply {
-        let types = registry::types().map_err(|error| Failure::raised(error))?;
+        let types = registry::types().map_err(Failure::raised)?;
         let unknown = || Failure::UnknownType { name: name.to_owned() };
         let registered = types.get(name).ok_or_else(unknown)?;
         guarded(|| {

@@ -42,6 +42,9 @@ pub(crate) fn begin(
     registry::types()?;
     raise_limit_of_files();
     let host = Host::here();
+    if host.service().is_some() {
+        return Err(ManagerError::AlreadyServing);
+    }
     let listener = listen(address, authkey)?;
     listener.set_places(places());
     let info = ServerInfo {
@@ -55,7 +58,7 @@ pub(crate) fn begin(
     let listener = Arc::new(listener);
     let service =
         Service { info, keeper, listener, stopped: Mutex::new(false), stop: Condvar::new() };
-    let service = host.serve_with(service).map_err(|_second| ManagerError::AlreadyServing)?;
+    let service = host.serve_with(service).ok_or(ManagerError::AlreadyServing)?;
     let thread = std::thread::Builder::new().name("mp-manager accept".to_owned());
     let accepts = thread.spawn(|| network::accept_all(&service.listener, service));
     drop(accepts.map_err(ManagerError::system("start the thread that accepts programs"))?);
