@@ -36,8 +36,8 @@ const STAMP_LEN: usize = size_of::<u32>();
 const BLOCKS: u32 = 4;
 const PYTHON_BLOCKS: u32 = 1;
 const BLOCK_ROUNDS: usize = 7;
-/// How long the server may work while so many blocks go by: far too short to copy one.
-const SERVER_TIME: Duration = Duration::from_millis(2);
+/// How long the server may work while so many blocks go by: not a quarter of what it takes to copy them once.
+const SERVER_TIME: Duration = Duration::from_millis(10);
 
 /// How long a server waits for a call.
 const IDLE: Duration = Duration::from_secs(2);

@@ -361,12 +361,19 @@ fn pl_20_an_error_comes_with_its_value_and_its_trace_and_a_panic_says_so() {
 fn pl_21_a_map_gives_the_error_that_came_first_when_all_chunks_are_finished() {
     let manager = manager();
     let pool = manager.pool(2).unwrap();
-    let fails = |n: u64| -> mp::Result<u64> {
-        std::thread::sleep(SHORT * u32::try_from(n)?);
-        mp::bail!("{n} {}", "long".repeat(1 << 18))
+    let go = Event::new().unwrap();
+    // The first item fails when it is known that the second one has.
+    let fails = |(waits, go): (bool, Event)| -> mp::Result<()> {
+        if waits {
+            go.wait()?;
+        }
+        mp::bail!("{waits} {}", "long".repeat(1 << 18))
     };
-    let map = || pool.with_options(TaskOptions::new().chunksize(1)).map(fails, [3, 1]);
-    assert!(exception(takes_at_least(3 * SHORT, map)).message().starts_with("1 long"));
+    let items = [true, false].map(|waits| (waits, go.clone()));
+    let tells = move |_| go.set();
+    let options = TaskOptions::new().chunksize(1).progress(tells);
+    let error = exception(pool.with_options(options).map(fails, items));
+    assert!(error.message().starts_with("false long"), "{error}");
     is_as_new(&pool);
     pool.close().unwrap();
     pool.join().unwrap();
@@ -794,7 +801,10 @@ fn a_client_that_is_killed_leaves_the_pool_as_it_was() {
         client.kill();
         assert!(client.join().is_err());
         // What waits in the server waits no longer; what runs does, and nothing else of it is begun.
-        std::thread::sleep(SHORT);
+        let of_pool = |all: Vec<(u64, String, usize)>| {
+            all.into_iter().find(|(id, ..)| *id == pool.as_proxy().object_id())
+        };
+        assert!(comes_true(|| of_pool(objects(&manager)) == of_pool(before.clone())));
         go.set();
         if matches!(doing, Doing::Join) {
             pool.join().unwrap();

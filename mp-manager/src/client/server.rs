@@ -31,6 +31,7 @@ use crate::line::{Line, LineError, SharedLine, Waited};
 use crate::payload::Payload;
 use crate::reference::Reference;
 use crate::server::note::{Membership, Note, Opened, Opening, Release, ServerInfo, Welcome};
+use crate::sys::network;
 use crate::sys::packet::{self, Received};
 
 /// What a server has to take this process as a client.
@@ -164,6 +165,7 @@ pub(crate) fn connect(address: Address, authkey: &[u8]) -> Result<Arc<Server>, M
     if !matches!(address, Address::Tcp { .. }) {
         return join(|socket| Ok(connection.send(&Opening::Adopt { socket, pid })?));
     }
+    network::watch_over(&connection);
     connection.send(&Opening::Control { pid })?;
     if !connection.poll(Some(WELCOME_LIMIT))? {
         let what = format!("being taken as a client by the server at {address}");
@@ -461,6 +463,7 @@ impl Server {
         opening: &Opening,
     ) -> Result<Option<Connection>, ConnectionError> {
         let connection = Client::connect(&self.info.address, Some(&network.authkey))?;
+        network::watch_over(&connection);
         connection.send(opening)?;
         if !connection.poll(Some(WELCOME_LIMIT))? {
             return Ok(None);

@@ -16,6 +16,7 @@ use crate::line::Line;
 use crate::server::keeper::Order;
 use crate::server::note::{Membership, Opened, Opening, Release, Welcome};
 use crate::server::{Service, serving};
+use crate::sys::network;
 
 /// What a program has, from being accepted, to say what it wants.
 const OPENING_LIMIT: Duration = Duration::from_secs(5);
@@ -85,6 +86,7 @@ fn hear_stranger(
     connection: &Connection,
     welcome: impl FnOnce(&Client) -> Welcome,
 ) -> Result<(), ConnectionError> {
+    network::watch_over(connection);
     if !connection.poll(Some(OPENING_LIMIT))? {
         return Ok(());
     }

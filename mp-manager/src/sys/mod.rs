@@ -1,3 +1,4 @@
 //! What knows the operating system.
 
+pub(crate) mod network;
 pub(crate) mod packet;
