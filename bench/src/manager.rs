@@ -1,7 +1,7 @@
 //! Objects in a server process: what a call takes, and what memory and idleness cost.
 //!
-//! The client is a process of its own, which lives as long as its case, on the first core, and the server is on the
-//! second one.
+//! The server is on the second core. A client that is busy is on the first one: a process of its own, which lives as long
+//! as its case, or a thread of this one.
 
 use std::cell::RefCell;
 use std::hint::black_box;

@@ -443,7 +443,7 @@ fn servers() {
     let info: Vec<mp::ObjectInfo> = server.debug_info().unwrap();
     assert_eq!(
         info.iter().map(|info| &*info.preview).collect::<Vec<_>>(),
-        ["Counter(0)", "Counter(4)"]
+        ["Counter(1)", "Counter(4)"]
     );
     drop(server);
     assert!(matches!(c.add(1), Err(ManagerError::Disconnected { .. })));

@@ -5,10 +5,12 @@ use std::ops::RangeBounds;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::error::ManagerError;
 use crate::host::Host;
-use crate::hosted::{Call, Hosted, Reply};
-use crate::list::{ListIter, ListObject, bounds};
+use crate::hosted::{Hosted, Reply};
+use crate::list::object::ListObject;
+use crate::list::{ListIter, bounds};
 use crate::manager::Manager;
 use crate::payload::Payload;
 use crate::proxy::{Proxy, TypedProxy};

@@ -12,8 +12,11 @@ use mp_remote_exception::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{Args, Call, Failure, Manageable, Reply};
+use crate::failure::Failure;
+use crate::hosted::Reply;
+use crate::managed::{Args, Manageable};
 use crate::proxy::Proxy;
 
 /// What can be an argument of a managed method.

@@ -14,7 +14,7 @@ use mp_remote_exception::RemoteException;
 use mp_shared_memory::SharedMemoryError;
 use mp_sync::{BarrierError, SyncError};
 
-use crate::hosted::{Failure, Refusal};
+use crate::failure::{Failure, Refusal};
 
 /// Why a server did not start or was not reached, or a call of a proxy has no result.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -23,7 +23,8 @@ pub enum ManagerError {
     /// The method returned an error or panicked, in the server. The object and the server go on.
     #[error(transparent)]
     Exception(RemoteException),
-    /// The server is gone: it ended, was shut down or killed, or its machine cannot be reached any more.
+    /// The server is gone: it ended, was shut down or killed, or the connection to its machine was lost. In that last case a
+    /// further call may reach it again.
     #[error("server '{server}' (pid {pid}) is gone")]
     Disconnected {
         /// Its name.

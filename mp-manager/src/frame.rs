@@ -19,7 +19,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Kind {
     /// The result.
     Returned,
-    /// A [`Failure`](crate::hosted::Failure).
+    /// A [`Failure`](crate::failure::Failure).
     Failed,
 }
 

@@ -1,137 +1,21 @@
-//! An iterator in a server, and [`IteratorProxy`].
+//! [`IteratorProxy`]: an iterator in a server, as its clients ask it for items, and how one is made.
+//!
+//! Who has an item, and who waits, is decided by [`IteratorObject`].
 
-use std::fmt::{self, Debug};
-use std::mem;
-use std::thread::{self, ThreadId};
+mod object;
 
-use parking_lot::{Condvar, Mutex};
+use std::marker::PhantomData;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{ManagerError, in_full};
+use crate::error::ManagerError;
 use crate::host::Host;
-use crate::hosted::{Call, Failure, Hosted, Reply};
+use crate::iterator::object::IteratorObject;
 use crate::manager::Manager;
 use crate::payload::Payload;
 use crate::proxy::{Proxy, TypedProxy};
-use crate::registry::Registered;
 use crate::typed::{is_final, proxy_traits};
-
-inventory::submit! {
-    Registered {
-        name: "iterator",
-        place: concat!(file!(), ":", line!()),
-        create: |call| {
-            let items = call.items()?.into_iter().map(|item| Ok(Payload::from(item)));
-            Ok(Box::new(IteratorObject::new(Box::new(items))))
-        },
-    }
-}
-
-/// What gives the items, each encoded or not to be encoded.
-type Source = Box<dyn Iterator<Item = Reply> + Send>;
-
-/// An iterator as its server keeps it.
-struct IteratorObject {
-    state: Mutex<State>,
-    /// Somebody has got an item, and another one can.
-    is_free: Condvar,
-}
-
-enum State {
-    Idle(Source),
-    /// In the iterator.
-    Running(ThreadId),
-    Over,
-}
-
-/// The iterator while it runs; it is over when it panics.
-struct Turn<'a> {
-    object: &'a IteratorObject,
-    after: State,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.object.state.lock() = mem::replace(&mut self.after, State::Over);
-        self.object.is_free.notify_all();
-    }
-}
-
-impl IteratorObject {
-    fn new(source: Source) -> IteratorObject {
-        IteratorObject { state: Mutex::new(State::Idle(source)), is_free: Condvar::new() }
-    }
-
-    fn next(&self, call: &Call<'_>) -> Reply {
-        let Some(mut source) = self.take()? else { return Ok(Payload::default()) };
-        let mut turn = Turn { object: self, after: State::Over };
-        if call.is_abandoned() {
-            // The item is for somebody else.
-            turn.after = State::Idle(source);
-            return Ok(Payload::default());
-        }
-        match source.next() {
-            Some(item) => {
-                turn.after = State::Idle(source);
-                item
-            }
-            None => Ok(Payload::default()),
-        }
-    }
-
-    /// Waits for the iterator, and takes it until the turn is over; nothing if it has ended.
-    fn take(&self) -> Result<Option<Source>, Failure> {
-        let this_thread = thread::current().id();
-        let mut state = self.state.lock();
-        loop {
-            match mem::replace(&mut *state, State::Running(this_thread)) {
-                State::Idle(source) => return Ok(Some(source)),
-                State::Over => {
-                    *state = State::Over;
-                    return Ok(None);
-                }
-                State::Running(thread) => {
-                    *state = State::Running(thread);
-                    if thread == this_thread {
-                        let type_name = self.type_name().to_owned();
-                        return Err(Failure::Reentrant { type_name });
-                    }
-                    self.is_free.wait(&mut state);
-                }
-            }
-        }
-    }
-}
-
-impl Hosted for IteratorObject {
-    fn serve(&self, method: &str, call: &Call<'_>) -> Reply {
-        match method {
-            "next" => self.next(call),
-            _ => call.unknown_method(self.type_name()),
-        }
-    }
-
-    fn type_name(&self) -> &'static str {
-        "iterator"
-    }
-
-    fn preview(&self) -> String {
-        let text = match *self.state.lock() {
-            State::Idle(_) | State::Running(_) => "iterator",
-            State::Over => "iterator (at its end)",
-        };
-        text.to_owned()
-    }
-
-    fn clear(&self) {
-        let mut state = self.state.lock();
-        if let State::Idle(source) = mem::replace(&mut *state, State::Over) {
-            drop(state);
-            drop(source);
-        }
-    }
-}
 
 /// Has an iterator live in this process, if it is a server, and gives a proxy to it, to be returned from a method, or put
 /// into what is returned, or kept.
@@ -168,11 +52,7 @@ where
     I: IntoIterator<Item = T>,
     I::IntoIter: Send + 'static,
 {
-    let encode = |item: T| {
-        let item = Payload::encode(Host::here().id(), &item);
-        item.map_err(|error| Failure::Result(in_full(&error)))
-    };
-    let object = IteratorObject::new(Box::new(items.into_iter().map(encode)));
+    let object = IteratorObject::of(items.into_iter());
     IteratorProxy::from_proxy(Proxy::of(Host::here().add(Box::new(object))))
 }
 
@@ -231,14 +111,14 @@ impl Manager {
 pub struct IteratorProxy<T> {
     proxy: Proxy,
     is_over: bool,
-    items: std::marker::PhantomData<fn() -> T>,
+    items: PhantomData<fn() -> T>,
 }
 
 impl<T: 'static> TypedProxy for IteratorProxy<T> {
     const TYPE: &'static str = "iterator";
 
     fn from_proxy(proxy: Proxy) -> Self {
-        IteratorProxy { proxy, is_over: false, items: std::marker::PhantomData }
+        IteratorProxy { proxy, is_over: false, items: PhantomData }
     }
 
     fn as_proxy(&self) -> &Proxy {
@@ -262,58 +142,5 @@ impl<T: DeserializeOwned + 'static> Iterator for IteratorProxy<T> {
             Some(Ok(_)) => false,
         };
         item
-    }
-}
-
-impl Debug for IteratorObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.preview())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_iterator_that_asks_itself_is_told_so() {
-        let (give, given) = std::sync::mpsc::channel::<IteratorProxy<u8>>();
-        let given = Mutex::new(given);
-        let mut itself = managed_iterator(std::iter::from_fn(move || {
-            let mut itself = given.lock().recv().unwrap();
-            match itself.next() {
-                Some(Err(ManagerError::Reentrant { .. })) => Some(7),
-                _ => None,
-            }
-        }));
-        give.send(itself.clone()).unwrap();
-        assert_eq!(itself.next().unwrap().unwrap(), 7);
-    }
-
-    #[test]
-    fn what_cannot_be_encoded_is_lost_and_the_next_item_comes() {
-        struct Odd(u8);
-
-        impl Serialize for Odd {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if self.0 % 2 == 1 {
-                    return Err(serde::ser::Error::custom("too odd"));
-                }
-                serializer.serialize_u8(self.0)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for Odd {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Odd, D::Error> {
-                u8::deserialize(deserializer).map(Odd)
-            }
-        }
-
-        let items: Vec<Result<u8, ManagerError>> =
-            managed_iterator((0..3).map(Odd)).map(|item| item.map(|odd| odd.0)).collect();
-        assert!(
-            matches!(items[..], [Ok(0), Err(ManagerError::Transfer { .. }), Ok(2)]),
-            "{items:?}"
-        );
     }
 }

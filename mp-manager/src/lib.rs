@@ -2,10 +2,12 @@
 #![doc = include_str!("../README.md")]
 
 mod array;
+mod call;
 mod checks;
 mod client;
 mod dict;
 mod error;
+mod failure;
 mod frame;
 mod handle;
 mod host;
@@ -14,6 +16,7 @@ mod id;
 mod iterator;
 mod line;
 mod list;
+mod managed;
 mod manager;
 mod memory_block;
 mod namespace;
@@ -29,6 +32,7 @@ mod reference;
 mod registry;
 mod server;
 mod server_process;
+mod shelf;
 mod sync;
 mod sys;
 mod typed;
@@ -39,9 +43,9 @@ pub use array::{ArrayProxy, managed_array};
 pub use dict::{DictKeys, DictProxy, managed_dict};
 pub use error::ManagerError;
 pub use host::ObjectInfo;
-pub use hosted::{Args, Manageable, Managed, managed};
 pub use iterator::{IteratorProxy, managed_iterator};
 pub use list::{ListIter, ListProxy, managed_list};
+pub use managed::{Args, Manageable, Managed, managed};
 pub use manager::{Manager, SyncManager};
 pub use memory_block::{MemoryBlock, MemoryBlockProxy, managed_memoryblock};
 pub use mp_macros::managed;
@@ -65,8 +69,12 @@ pub mod __private {
     pub use mp_context::__private::__mp_begin_short_backtrace;
     pub use serde;
 
+    pub use crate::call::Call;
     pub use crate::checks::*;
-    pub use crate::hosted::{Args, Call, Failure, Hosted, Manageable, Reply, Shelf};
+    pub use crate::failure::Failure;
+    pub use crate::hosted::{Hosted, Reply};
+    pub use crate::managed::{Args, Manageable};
     pub use crate::proxy::{Proxy, TypedProxy, deserialize_typed};
-    pub use crate::registry::Registered;
+    pub use crate::registry::{Named, Registered};
+    pub use crate::shelf::Shelf;
 }

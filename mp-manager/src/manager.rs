@@ -29,7 +29,7 @@ use crate::server_process::ServerProcess;
 /// ```
 #[doc(alias = "multiprocessing.Manager")]
 #[doc(alias = "multiprocessing.managers.SyncManager")]
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Manager(ServerProcess);
 

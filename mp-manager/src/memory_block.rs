@@ -7,12 +7,16 @@ use std::ops::Deref;
 use mp_shared_memory::{SharedMemory, SharedMemoryError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{Call, Failure, Hosted, Manageable, Managed, Refusal, Reply, Shelf, managed};
+use crate::failure::{Failure, Refusal};
+use crate::hosted::{Hosted, Reply};
+use crate::managed::{Manageable, Managed, managed};
 use crate::proxy::{Proxy, TypedProxy};
 use crate::reference::Reference;
 use crate::registry::Registered;
 use crate::server_process::ServerProcess;
+use crate::shelf::Shelf;
 
 /// A block of shared memory in a server.
 ///

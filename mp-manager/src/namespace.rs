@@ -8,9 +8,11 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::error::ManagerError;
+use crate::failure::{Failure, Refusal};
 use crate::host::Host;
-use crate::hosted::{Call, Failure, Hosted, Refusal, Reply};
+use crate::hosted::{Hosted, Reply};
 use crate::manager::Manager;
 use crate::payload::{Item, Payload};
 use crate::preview::{self, Preview};

@@ -12,8 +12,9 @@ use mp_reduction::{Attachments, DecodeError, EncodeError, decode_from, encode_in
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::error::in_full;
-use crate::hosted::{Call, Failure, Refusal};
+use crate::failure::{Failure, Refusal};
 use crate::id::ServerId;
 use crate::passage;
 use crate::payload::{Item, ItemRef, Payload};

@@ -18,7 +18,8 @@ use mp_connection::Address;
 use mp_reduction::transfer::{self, OutsideTransfer};
 use serde::{Deserialize, Serialize};
 
-use crate::client::server::{self, Server};
+use crate::client::connect::{reach, reach_far};
+use crate::client::server::Server;
 use crate::error::ManagerError;
 use crate::host::Host;
 use crate::id::ServerId;
@@ -101,8 +102,8 @@ impl Pledged {
     /// The server, of which this process becomes a client if it is none.
     pub(crate) fn reach(&self, server: ServerId) -> Result<Arc<Server>, ManagerError> {
         let reached = transfer::with_attachment(self.attachment, |socket| match &self.far {
-            None => server::reach(server, socket),
-            Some((address, key)) => server::reach_far(server, address.clone(), key),
+            None => reach(server, socket),
+            Some((address, key)) => reach_far(server, address.clone(), key),
         });
         reached.unwrap_or_else(|| {
             let missing = "no descriptor came with a proxy".to_owned();

@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{Call, Failure, Hosted};
+use crate::failure::Failure;
+use crate::hosted::Hosted;
 
 /// A type with a constructor.
 #[derive(Debug)]
@@ -22,9 +24,20 @@ pub struct Registered {
 
 inventory::collect!(Registered);
 
+/// A type without a constructor, whose objects come from methods of others.
+#[derive(Debug)]
+pub struct Named {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where in the program it stands.
+    pub place: &'static str,
+}
+
+inventory::collect!(Named);
+
 type Types = HashMap<&'static str, &'static Registered>;
 
-/// All types of this program.
+/// All types of this program that have a constructor.
 ///
 /// # Errors
 ///
@@ -35,15 +48,25 @@ pub(crate) fn types() -> Result<&'static Types, ManagerError> {
 }
 
 fn collect() -> Result<Types, ManagerError> {
-    let mut types = Types::new();
-    for entry in inventory::iter::<Registered> {
-        if let Some(other) = types.insert(entry.name, entry) {
-            let (mut first, mut second) = (other.place.to_owned(), entry.place.to_owned());
-            if second < first {
-                std::mem::swap(&mut first, &mut second);
-            }
-            return Err(ManagerError::DuplicateType { name: entry.name.to_owned(), first, second });
-        }
+    let (mut types, mut places) = (Types::new(), HashMap::new());
+    let registered = inventory::iter::<Registered>.into_iter();
+    for entry in registered {
+        check(&mut places, entry.name, entry.place)?;
+        types.insert(entry.name, entry);
+    }
+    for Named { name, place } in inventory::iter::<Named> {
+        check(&mut places, name, place)?;
     }
     Ok(types)
+}
+
+/// Sees that no other type has the name.
+fn check(
+    places: &mut HashMap<&str, &str>,
+    name: &'static str,
+    place: &'static str,
+) -> Result<(), ManagerError> {
+    let Some(other) = places.insert(name, place) else { return Ok(()) };
+    let (first, second) = (other.min(place).to_owned(), other.max(place).to_owned());
+    Err(ManagerError::DuplicateType { name: name.to_owned(), first, second })
 }

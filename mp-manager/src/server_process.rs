@@ -9,11 +9,11 @@ use mp_connection::Address;
 use mp_context::{AuthKey, Process, current_process};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::client::server;
+use crate::client::connect::connect;
 use crate::error::ManagerError;
 use crate::handle::Handle;
 use crate::host::{Host, ObjectInfo, ask};
-use crate::hosted::{Args, Manageable, Managed};
+use crate::managed::{Args, Manageable, Managed};
 use crate::server_process::builder::ServerProcessBuilder;
 
 /// A process that hosts objects, which everybody else calls through proxies.
@@ -22,7 +22,7 @@ use crate::server_process::builder::ServerProcessBuilder;
 /// there for it alone, so calls of several threads and processes run at the same time, those of `&mut self` methods of one
 /// object one after the other.
 ///
-/// Dropping the handle that started the server shuts it down. The handle can be sent to other processes, which then can
+/// Dropping the handle that started the server shuts it down. A clone of it can be sent to other processes, which then can
 /// create objects there; dropping that one does nothing.
 ///
 /// # When a process dies
@@ -101,7 +101,7 @@ impl ServerProcess {
         mp_connection::ConnectionError: From<A::Error>,
     {
         let address = address.try_into().map_err(mp_connection::ConnectionError::from)?;
-        let server = server::connect(address, authkey.as_ref())?;
+        let server = connect(address, authkey.as_ref())?;
         Ok(ServerProcess { handle: Handle::There(server), owned: None })
     }
 
@@ -170,12 +170,16 @@ impl ServerProcess {
 
     /// The objects that live there, in the order in which they came.
     ///
-    /// What this process has dropped, and what processes held that have ended, is not among them any more.
+    /// What this process has dropped, and what processes held that have ended, is not among them any more; over the network
+    /// that takes a moment.
     ///
     /// # Errors
     ///
     /// [`ManagerError::Disconnected`].
     pub fn debug_info(&self) -> Result<Vec<ObjectInfo>, ManagerError> {
+        if let Handle::There(server) = &self.handle {
+            server.settle();
+        }
         self.handle.ask(ask::DEBUG_INFO, self.handle.encode(&())?, None)
     }
 
@@ -250,6 +254,13 @@ impl Drop for ServerProcess {
         {
             log::warn!("a server cannot be shut down: {error}");
         }
+    }
+}
+
+/// Another handle, for another process or part of the program: dropping it ends nothing.
+impl Clone for ServerProcess {
+    fn clone(&self) -> ServerProcess {
+        ServerProcess { handle: self.handle.clone(), owned: None }
     }
 }
 

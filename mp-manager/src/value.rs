@@ -5,9 +5,10 @@ use std::mem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::error::ManagerError;
 use crate::host::Host;
-use crate::hosted::{Call, Hosted, Reply};
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::payload::{Item, Payload};

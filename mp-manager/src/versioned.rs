@@ -5,8 +5,8 @@
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::Call;
 use crate::id::{Caller, ClientId};
 use crate::payload::Payload;
 use crate::proxy::Proxy;

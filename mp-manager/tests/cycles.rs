@@ -80,7 +80,7 @@ fn a_ring_ends_with_a_client_that_is_killed() {
     let manager = Manager::start().unwrap();
     for _ in 0..5 {
         let holds = mp::Event::new().unwrap();
-        let copy: Manager = mp_reduction::encode(&manager).unwrap().decode().unwrap();
+        let copy = manager.clone();
         let holder = mp::Process::start(hold, (copy, holds.clone())).unwrap();
         holds.wait().unwrap();
         assert_eq!(manager.number_of_objects().unwrap(), 1);

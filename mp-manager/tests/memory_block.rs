@@ -98,7 +98,7 @@ fn mb_02_a_block_in_a_queue_outlives_its_sender_and_is_the_same_for_the_receiver
 
     let server = ServerProcess::start().unwrap();
     let queue = Queue::new().unwrap();
-    let copy: ServerProcess = mp_reduction::encode(&server).unwrap().decode().unwrap();
+    let copy = server.clone();
     mp::Process::start(make, (copy, queue.clone())).unwrap().join().unwrap();
     assert_eq!(server.number_of_objects().unwrap(), 1);
     let block = queue.get().unwrap();
@@ -176,6 +176,7 @@ fn shared_memory() -> u64 {
 fn mb_05_mb_07_blocks_come_alone_and_in_structures_with_name_and_size() {
     let server = ServerProcess::start().unwrap();
     let painter = server.create(Painter::args()).unwrap();
+    // MP-03: what the method returns is a block there, and a proxy here.
     let one = painter.paint(10).unwrap();
     assert_eq!((one.size(), byte(&one, 3)), (10, 26));
     let pictures = painter.pictures().unwrap();
@@ -228,7 +229,7 @@ fn mb_04_holders_killed_at_any_moment_leave_no_memory_behind() {
     {
         let queue = Queue::<MemoryBlockProxy>::new().unwrap();
         let start = || {
-            let copy: ServerProcess = mp_reduction::encode(&server).unwrap().decode().unwrap();
+            let copy = server.clone();
             mp::Process::start(trade, (copy, queue.clone())).unwrap()
         };
         let mut crew = [start(), start()];

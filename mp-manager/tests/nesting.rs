@@ -204,7 +204,7 @@ fn an_object_of_another_server_is_an_item_too() {
     assert!(mp_testing::limits::comes_true(|| objects(&two) == 0));
 }
 
-/// Makes all kinds of containers in the server itself.
+/// Makes all kinds of containers in the server itself: MP-04 in the forms of their own, MP-11 by the type of what they hold.
 struct Office;
 
 /// Plain and managed parts.

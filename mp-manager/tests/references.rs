@@ -163,16 +163,11 @@ fn m_73_a_proxy_on_its_way_keeps_its_object_alive() {
         queue.put(&server.create(Note::args("from a child".to_owned()))?)?;
         Ok(())
     }
-    let args = (mp_reduction_copy(&server), queue.clone());
+    let args = (server.clone(), queue.clone());
     mp::Process::start(put, args).unwrap().join().unwrap();
     assert_eq!(objects(&server), 1);
     assert_eq!(queue.get().unwrap().text().unwrap(), "from a child");
     assert!(comes_true(|| objects(&server) == 0));
-}
-
-/// Another handle to a server, as a child gets one.
-fn mp_reduction_copy(server: &ServerProcess) -> ServerProcess {
-    mp_reduction::encode(server).unwrap().decode().unwrap()
 }
 
 #[test]
@@ -340,7 +335,7 @@ fn m_72_clients_killed_at_any_moment_leave_nothing_behind() {
         let shelf = server.create(Shelf::args()).unwrap();
         let queue = Queue::<NoteProxy>::new().unwrap();
         let start = || {
-            let args = (mp_reduction_copy(&server), shelf.clone(), queue.clone());
+            let args = (server.clone(), shelf.clone(), queue.clone());
             mp::Process::start(trade, args).unwrap()
         };
         let mut crew: Vec<_> = (0..3).map(|_| start()).collect();

@@ -217,14 +217,14 @@ fn mp_08_a_handle_that_was_passed_to_a_child_makes_objects_there_and_ends_nothin
     }
 
     let server = ServerProcess::builder().authkey(b"another one").start().unwrap();
-    let copy: ServerProcess = mp_reduction::encode(&server).unwrap().decode().unwrap();
+    let copy = server.clone();
     let pid = server.pid();
     let process = mp::Process::start(use_it, (copy, pid)).unwrap();
     let diary = process.into_result().unwrap();
     assert_eq!(diary.write("from the parent").unwrap(), 2);
     // A manager as well.
     let manager = Manager::from(server);
-    let copy: Manager = mp_reduction::encode(&manager).unwrap().decode().unwrap();
+    let copy = manager.clone();
     drop(copy);
     assert_eq!(manager.number_of_objects().unwrap(), 1);
 }

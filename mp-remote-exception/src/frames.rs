@@ -38,14 +38,15 @@ const RAISING: [&str; 19] = [
 ];
 
 /// Names that make a frame at the oldest end machinery of calling.
-const CALLING: [&str; 11] = [
+const CALLING: [&str; 12] = [
     "core::ops::function::",
     "core::iter::",
     "core::result::",
     "alloc::boxed::",
     "alloc::vec::",
     "mp_context::",
-    "mp_manager::hosted::",
+    "mp_manager::managed::",
+    "mp_manager::shelf::",
     "mp_pool::job::",
     "mp_pool::runner::worker::",
     "std::panicking::",

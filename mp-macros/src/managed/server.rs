@@ -16,6 +16,17 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
     let proxy = block.proxy();
     let arms = block.methods.iter().map(|method| arm(block, method));
     let constructors = block.constructors.iter().map(|new| constructor(block, new, name));
+    let named = block.constructors.is_empty().then(|| {
+        quote! {
+            #(#conditions)*
+            ::mp::__managed::inventory::submit! {
+                ::mp::__managed::Named {
+                    name: #name,
+                    place: ::core::concat!(::core::file!(), ":", ::core::line!()),
+                }
+            }
+        }
+    });
     let check = assertion("assert_shareable", object);
     quote! {
         #(#conditions)*
@@ -44,6 +55,8 @@ pub(super) fn write(block: &Block, name: &LitStr) -> TokenStream {
                 ::mp::__managed::Preview(self).preview()
             }
         }
+
+        #named
 
         #(#constructors)*
     }

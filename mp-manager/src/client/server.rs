@@ -1,41 +1,35 @@
-//! [`Server`]: a server as a process knows it that holds proxies.
+//! [`Server`]: a server as a process knows it that holds proxies: what it can be asked, and told of what is held.
 //!
-//! A process is one client of each server, whichever way it came to know it: it started the server, connected to it, or
-//! found a proxy in a message. From then on a socket (a connection, if the server is on another machine) stands for its
-//! life: its end, at either side, is the end of the other for this one. A thread of this process waits for that.
+//! A process is one client of each server, whichever way it came to know it; which way is left to
+//! [`connect`](crate::client::connect). From then on a socket (a connection, if the server is on another machine) stands for
+//! its life: its end, at either side, is the end of the other for this one. That socket is its [`Route`]'s.
 
-use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Weak};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mp_connection::{Address, Client, Connection, ConnectionError, Waitable};
+use mp_connection::{Connection, ConnectionError, Waitable};
 use mp_reduction::{Attachments, DupFd, decode_from};
-use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFlags, eventfd};
+use rustix::event::PollFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::held::{Held, Holdings};
 use crate::client::lines::Lines;
+use crate::client::route::{Life, Network, Route, WELCOME_LIMIT};
 use crate::error::ManagerError;
+use crate::failure::Failure;
 use crate::frame::{Answer, Kind, Request};
 use crate::host::ask;
-use crate::hosted::Failure;
 use crate::id::{ClientId, ObjectId, ServerId};
 use crate::line::{Line, LineError, SharedLine, Waited};
 use crate::payload::Payload;
 use crate::reference::Reference;
-use crate::server::note::{Membership, Note, Opened, Opening, Release, ServerInfo, Welcome};
-use crate::sys::network;
-use crate::sys::packet::{self, Received};
-
-/// What a server has to take this process as a client.
-const WELCOME_LIMIT: Duration = Duration::from_secs(10);
+use crate::server::note::{Note, Opening, ServerInfo, Welcome};
+use crate::sys::packet;
 
 /// A server, as a client of it.
 pub(crate) struct Server {
@@ -48,258 +42,13 @@ pub(crate) struct Server {
     last_pledge: AtomicU64,
 }
 
-/// How the server is told things beside calls.
-enum Route {
-    /// Through shared memory and a socket.
-    Local(Arc<Local>),
-    /// Over connections.
-    Network(Network),
-}
-
-/// The socket of this process to a server of this machine.
-struct Local {
-    control: OwnedFd,
-    /// Readable when the thread that waits here has to look what else there is.
-    bell: OwnedFd,
-    /// What there was no room for.
-    unsent: Mutex<Vec<(ObjectId, u64)>>,
-    is_closed: AtomicBool,
-}
-
-/// What further connections are made with.
-struct Network {
-    control: Connection,
-    releases: Sender<Release>,
-    membership: Membership,
-    authkey: Box<[u8]>,
-}
-
-/// Whether the server lives.
-#[derive(Debug, Default)]
-struct Life {
-    is_gone: AtomicBool,
-}
-
-/// The servers that this process is a client of.
-static SERVERS: Mutex<Option<HashMap<ServerId, Weak<Server>>>> = Mutex::new(None);
-
-/// The client of this server, if this process is one and the server lives.
-fn known(id: ServerId) -> Option<Arc<Server>> {
-    let servers = SERVERS.lock();
-    let server = servers.as_ref()?.get(&id)?.upgrade()?;
-    drop(servers);
-    (!server.is_gone()).then_some(server)
-}
-
-/// Makes it the client of its server, unless another thread was faster.
-fn make_known(server: Server) -> Arc<Server> {
-    let mut servers = SERVERS.lock();
-    let servers = servers.get_or_insert_default();
-    servers.retain(|_, known| known.strong_count() > 0);
-    let id = server.id();
-    if let Some(known) = servers.get(&id).and_then(Weak::upgrade)
-        && !known.is_gone()
-    {
-        return known;
-    }
-    let server = Arc::new(server);
-    servers.insert(id, Arc::downgrade(&server));
-    server
-}
-
-/// Makes this process a client of a server, which is given a socket with `send`.
-pub(crate) fn join(
-    send: impl FnOnce(DupFd) -> Result<(), ManagerError>,
-) -> Result<Arc<Server>, ManagerError> {
-    let resources = "make a socket for a server";
-    let (control, theirs) = packet::pair().map_err(ManagerError::system(resources))?;
-    send(DupFd::from(theirs))?;
-    let welcome = receive_welcome(&control, WELCOME_LIMIT)?;
-    join_with(control, welcome)
-}
-
-/// As [`join`], when the server has answered.
-pub(crate) fn join_with(control: OwnedFd, welcome: Welcome) -> Result<Arc<Server>, ManagerError> {
-    let resources = ManagerError::system("make a descriptor for a server");
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(resources)?;
-    let (unsent, is_closed) = (Mutex::default(), AtomicBool::new(false));
-    let local = Arc::new(Local { control, bell, unsent, is_closed });
-    let (life, lines) = (Arc::<Life>::default(), Arc::<Lines>::default());
-    let watched = (Arc::clone(&local), Arc::clone(&life), Arc::clone(&lines));
-    spawn("mp-manager watch", move || watch(&watched.0, &watched.1, &watched.2))?;
-    Ok(make_known(Server::new(welcome, Route::Local(local), life, lines)))
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), ManagerError> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let failed = ManagerError::system("start a thread that watches over a server");
-    thread.spawn(run).map(drop).map_err(failed)
-}
-
-/// Waits for what a server says first.
-pub(crate) fn receive_welcome(control: &OwnedFd, limit: Duration) -> Result<Welcome, ManagerError> {
-    let failed = || ManagerError::system("hear a server");
-    let deadline = Instant::now() + limit;
-    loop {
-        match packet::receive(control).map_err(failed())? {
-            Received::Message(message) => return message.decode().map_err(ManagerError::Decode),
-            Received::End => {
-                return Err(ManagerError::Disconnected { server: "(unknown)".to_owned(), pid: 0 });
-            }
-            Received::Nothing if Instant::now() >= deadline => {
-                let what = "being taken as a client by a server".to_owned();
-                return Err(ManagerError::Timeout { what, limit });
-            }
-            Received::Nothing => {
-                packet::wait(&[(control.as_fd(), PollFlags::IN)], Some(deadline))
-                    .map_err(failed())?;
-            }
-        }
-    }
-}
-
-/// Makes this process a client of the server at an address.
-pub(crate) fn connect(address: Address, authkey: &[u8]) -> Result<Arc<Server>, ManagerError> {
-    let connection = dial(&address, authkey)?;
-    let pid = std::process::id();
-    if !matches!(address, Address::Tcp { .. }) {
-        return join(|socket| Ok(connection.send(&Opening::Adopt { socket, pid })?));
-    }
-    network::watch_over(&connection);
-    connection.send(&Opening::Control { pid })?;
-    if !connection.poll(Some(WELCOME_LIMIT))? {
-        let what = format!("being taken as a client by the server at {address}");
-        return Err(ManagerError::Timeout { what, limit: WELCOME_LIMIT });
-    }
-    let Opened::Client { mut welcome, secret } = connection.recv()? else {
-        let server = address.to_string();
-        return Err(ManagerError::Disconnected { server, pid: 0 });
-    };
-    // The address that leads there from here.
-    welcome.server.address = address;
-    let membership = Membership { client: welcome.client, secret };
-    let (releases, to_send) = mpsc::channel::<Release>();
-    let (life, lines) = (Arc::<Life>::default(), Arc::<Lines>::default());
-    let watched = (connection.clone(), Arc::clone(&life), Arc::clone(&lines));
-    spawn("mp-manager watch", move || {
-        // Nothing ever comes but the end.
-        let _end = watched.0.recv_bytes_limited(0);
-        watched.1.end(&watched.2);
-    })?;
-    let sending = connection.clone();
-    spawn("mp-manager release", move || {
-        // When the other side is gone, there is nothing to give back.
-        while to_send.recv().is_ok_and(|release| sending.send(&release).is_ok()) {}
-    })?;
-    let network = Network { control: connection, releases, membership, authkey: authkey.into() };
-    Ok(make_known(Server::new(welcome, Route::Network(network), life, lines)))
-}
-
-fn dial(address: &Address, authkey: &[u8]) -> Result<Connection, ManagerError> {
-    Client::connect(address, Some(authkey)).map_err(|source| match source {
-        ConnectionError::Authentication { .. } => {
-            ManagerError::Authentication { address: address.to_string(), source }
-        }
-        source => ManagerError::Connection(source),
-    })
-}
-
-/// The client of a server that is known by a socket which came with a proxy.
-pub(crate) fn reach(id: ServerId, socket: BorrowedFd<'_>) -> Result<Arc<Server>, ManagerError> {
-    if let Some(server) = known(id) {
-        return Ok(server);
-    }
-    let pid = std::process::id();
-    join(|theirs| {
-        packet::send(socket, &Note::Adopt { socket: theirs, pid }, true)
-            .map_err(ManagerError::system("reach the server of a proxy"))
-    })
-}
-
-/// The client of a server on another machine.
-pub(crate) fn reach_far(
-    id: ServerId,
-    address: Address,
-    authkey: &[u8],
-) -> Result<Arc<Server>, ManagerError> {
-    match known(id) {
-        Some(server) => Ok(server),
-        None => connect(address, authkey),
-    }
-}
-
-impl Life {
-    fn is_gone(&self) -> bool {
-        self.is_gone.load(Ordering::Acquire)
-    }
-
-    fn end(&self, lines: &Lines) {
-        self.is_gone.store(true, Ordering::Release);
-        lines.wake_all();
-    }
-}
-
-/// Waits for the end of a server of this machine, and sends what there was no room for.
-fn watch(local: &Local, life: &Life, lines: &Lines) {
-    loop {
-        let mut events = PollFlags::IN;
-        if !local.unsent.lock().is_empty() {
-            events |= PollFlags::OUT;
-        }
-        let sockets = [(local.control.as_fd(), events), (local.bell.as_fd(), PollFlags::IN)];
-        let Ok(ready) = packet::wait(&sockets, None) else { break };
-        if local.is_closed.load(Ordering::Acquire) {
-            return;
-        }
-        if ready[1].contains(PollFlags::IN) {
-            let _rung = rustix::io::read(&local.bell, &mut [0; 8]);
-        }
-        if ready[0].intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-            && !matches!(packet::receive(&local.control), Ok(Received::Nothing))
-        {
-            // A server says nothing more to a client than its end.
-            break;
-        }
-        local.send_unsent();
-    }
-    life.end(lines);
-}
-
-impl Local {
-    /// Gives an object back without ever waiting.
-    fn release(&self, object: ObjectId, count: u64) {
-        let mut unsent = self.unsent.lock();
-        if unsent.is_empty() {
-            match packet::send(&self.control, &Note::Release { object, count }, false) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Who is gone has it back.
-                _ => return,
-            }
-            self.ring();
-        }
-        unsent.push((object, count));
-    }
-
-    fn send_unsent(&self) {
-        let mut unsent = self.unsent.lock();
-        let mut sent = 0;
-        for (object, count) in &*unsent {
-            let note = Note::Release { object: *object, count: *count };
-            match packet::send(&self.control, &note, false) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                _ => sent += 1,
-            }
-        }
-        unsent.drain(..sent);
-    }
-
-    fn ring(&self) {
-        let _rung = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
-    }
-}
-
 impl Server {
-    fn new(welcome: Welcome, route: Route, life: Arc<Life>, lines: Arc<Lines>) -> Server {
+    pub(super) fn new(
+        welcome: Welcome,
+        route: Route,
+        life: Arc<Life>,
+        lines: Arc<Lines>,
+    ) -> Server {
         let Welcome { server: info, client } = welcome;
         let (holdings, last_pledge) = (Holdings::default(), AtomicU64::new(0));
         Server { info, client, route, life, lines, holdings, last_pledge }
@@ -423,7 +172,7 @@ impl Server {
                 let pair = SharedLine::pair();
                 let (ours, theirs) = pair.map_err(|error| self.line_error(error, "call"))?;
                 let note = Note::Open { line: Box::new(theirs), thread };
-                packet::send(&local.control, &note, true).map_err(|error| self.told(error))?;
+                local.tell(&note).map_err(|error| self.told(error))?;
                 Ok(Line::Shared(ours))
             }
             Route::Network(network) => {
@@ -443,7 +192,7 @@ impl Server {
 
     /// A further connection to a server on another machine.
     fn open(&self, network: &Network, opening: &Opening) -> Result<Connection, ManagerError> {
-        match self.try_open(network, opening) {
+        match network.further(&self.info.address, opening) {
             Ok(Some(connection)) => Ok(connection),
             Ok(None) => {
                 let what = format!("a further connection to server '{}'", self.info.name);
@@ -456,35 +205,12 @@ impl Server {
         }
     }
 
-    /// `None` when the server does not answer in time.
-    fn try_open(
-        &self,
-        network: &Network,
-        opening: &Opening,
-    ) -> Result<Option<Connection>, ConnectionError> {
-        let connection = Client::connect(&self.info.address, Some(&network.authkey))?;
-        network::watch_over(&connection);
-        connection.send(opening)?;
-        if !connection.poll(Some(WELCOME_LIMIT))? {
-            return Ok(None);
-        }
-        match connection.recv()? {
-            Opened::Done => Ok(Some(connection)),
-            Opened::Client { .. } | Opened::Refused => Err(ConnectionError::EndOfFile),
-        }
-    }
-
     /// Gives an object back that this process was given so often.
     pub(super) fn release(&self, object: ObjectId, count: u64) {
         if self.is_gone() {
             return;
         }
-        match &self.route {
-            Route::Local(local) => local.release(object, count),
-            Route::Network(network) => {
-                let _sent = network.releases.send(Release { object, count });
-            }
-        }
+        self.route.release(object, count);
     }
 
     /// A reference to an object that is kept alive by something else just now.
@@ -506,7 +232,7 @@ impl Server {
         let (ours, theirs) = packet::pair().map_err(resources)?;
         let number = self.last_pledge.fetch_add(1, Ordering::Relaxed);
         let note = Note::Pledge { number, socket: DupFd::from(theirs) };
-        packet::send(&local.control, &note, true).map_err(|error| self.told(error))?;
+        local.tell(&note).map_err(|error| self.told(error))?;
         Ok((ours, number))
     }
 
@@ -516,7 +242,7 @@ impl Server {
             return Err(self.gone());
         };
         let note = Note::Promise { number, object };
-        packet::send(&local.control, &note, true).map_err(|error| self.told(error))
+        local.tell(&note).map_err(|error| self.told(error))
     }
 
     /// For a server on another machine: a descriptor that keeps objects alive while it is open, and the key.
@@ -535,36 +261,23 @@ impl Server {
         Ok((copy, &network.authkey))
     }
 
+    /// Waits until a server of this machine can hear all that this process has given back.
+    pub(crate) fn settle(&self) {
+        self.route.settle();
+    }
+
     /// Sleeps until the server is gone, for at most `limit`; whether it is.
     pub(crate) fn wait_until_gone(&self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        let socket = match &self.route {
-            Route::Local(local) => local.control.as_fd().try_clone_to_owned(),
-            Route::Network(network) => {
-                let descriptor = network.control.descriptor();
-                descriptor
-                    .map_err(io::Error::other)
-                    .and_then(|descriptor| descriptor.as_fd().try_clone_to_owned())
-            }
-        };
-        let Ok(socket) = socket else { return self.is_gone() };
-        // Nothing comes over it but its end, and that stays.
-        let ready = packet::wait(&[(socket.as_fd(), PollFlags::IN)], Some(deadline));
+        let deadline = Instant::now().checked_add(limit);
+        let Ok(socket) = self.route.lifeline() else { return self.is_gone() };
+        let ready = packet::wait(&[(socket.as_fd(), PollFlags::IN)], deadline);
         self.is_gone() || ready.is_ok_and(|ready| !ready[0].is_empty())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        match &self.route {
-            Route::Local(local) => {
-                local.is_closed.store(true, Ordering::Release);
-                // The server hears it now, not when the thread here has ended.
-                let _closed = rustix::net::shutdown(&local.control, rustix::net::Shutdown::Both);
-                local.ring();
-            }
-            Route::Network(network) => network.control.close(),
-        }
+        self.route.close();
     }
 }
 

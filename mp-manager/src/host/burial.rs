@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use mp_context::__private::discard;
 
+use crate::call::Call;
 use crate::host::Host;
 use crate::host::entry::Entry;
-use crate::hosted::{Call, Hosted, Reply};
+use crate::hosted::{Hosted, Reply};
 
 thread_local! {
     /// What this thread has still to drop, while it drops something.

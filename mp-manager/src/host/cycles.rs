@@ -100,8 +100,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::call::Call;
     use crate::host::Host;
-    use crate::hosted::{Call, Hosted, Reply};
+    use crate::hosted::{Hosted, Reply};
     use crate::payload::Payload;
 
     /// A container of references and nothing else.

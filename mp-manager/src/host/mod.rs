@@ -14,9 +14,11 @@ use mp_context::__private::catch;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
+use crate::failure::Failure;
 use crate::host::client::Client;
 use crate::host::entry::Entry;
-use crate::hosted::{Call, Failure, Hosted, Reply};
+use crate::hosted::{Hosted, Reply};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
 use crate::payload::Payload;
 use crate::proxy::Proxy;
@@ -198,7 +200,7 @@ impl Host {
                 type_name: entry.object().type_name().to_owned(),
                 // But for this one.
                 references: Arc::strong_count(&entry) - 1,
-                preview: entry.object().preview(),
+                preview: preview(&entry),
             })
             .collect()
     }
@@ -247,6 +249,12 @@ impl Host {
             call.reply(&Proxy::of(entry))
         })
     }
+}
+
+/// What an object looks like, if that can be said.
+fn preview(entry: &Entry) -> String {
+    catch(|| entry.object().preview())
+        .unwrap_or_else(|panicked| format!("(its text panics: {})", panicked.message()))
 }
 
 /// Runs code of the user, whose panic is an error.

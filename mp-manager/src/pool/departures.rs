@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::hosted::Call;
+use crate::call::Call;
 use crate::id::ClientId;
 
 type Hook = Arc<dyn Fn() + Send + Sync>;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mp_pool::parts::{Call, PoolErrorWire, look_ahead, progress};
 use mp_pool::{PoolError, Progress};
 use mp_remote_exception::RemoteException;
-use mp_sync::parts::after;
+use mp_sync::parts::{after, has_passed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -147,15 +147,16 @@ where
             self.read_ahead();
             self.take_arrived();
         }
-        if self.current.is_empty() && !self.pending.is_empty() {
+        while self.current.is_empty() && !self.pending.is_empty() {
             let awaits = if self.is_ordered { Awaits::Chunk(self.next_out) } else { Awaits::Any };
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             self.exchange(awaits, left);
             self.take_arrived();
-            if self.current.is_empty() {
+            if self.current.is_empty() && has_passed(deadline) {
                 return Err(ManagerError::Pool(PoolError::Timeout));
             }
-        } else if !self.batch.numbers.is_empty() || self.input.is_none() && !self.is_end_told {
+        }
+        if !self.batch.numbers.is_empty() || self.input.is_none() && !self.is_end_told {
             self.exchange(Awaits::Nothing, None);
         }
         if let Some(result) = self.current.pop_front() {

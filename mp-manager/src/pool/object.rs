@@ -5,8 +5,10 @@ use std::sync::{Arc, mpsc};
 use mp_pool::parts::{abandon, submit_all, wait};
 use mp_pool::{Pool, PoolError};
 
+use crate::call::Call;
+use crate::failure::Refusal;
 use crate::host::Host;
-use crate::hosted::{Call, Hosted, Refusal, Reply};
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::departures::Departures;
 use crate::pool::outcome::OutcomeObject;

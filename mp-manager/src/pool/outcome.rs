@@ -8,7 +8,8 @@ use mp_pool::{AsyncResult, PoolError, Progress};
 use mp_sync::parts::{after, has_passed};
 use parking_lot::{Condvar, Mutex};
 
-use crate::hosted::{Call, Hosted, Reply};
+use crate::call::Call;
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::request::{failed, packed, results};
 

@@ -10,9 +10,11 @@ use mp_reduction::{Attachments, BuildId, image};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::error::ManagerError;
+use crate::failure::{Failure, Refusal};
 use crate::host::Host;
-use crate::hosted::{Call, Failure, Refusal, Reply};
+use crate::hosted::Reply;
 use crate::parts::{Malformed, Packing, Part};
 use crate::payload::Payload;
 use crate::proxy::Proxy;

@@ -11,7 +11,9 @@ use mp_sync::parts::{after, has_passed};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
-use crate::hosted::{Call, Failure, Hosted, Reply};
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::request::{chunks, packed};
 
@@ -58,22 +60,21 @@ pub(super) struct StreamObject {
     order: Order,
     /// Until the last one has come.
     stream: Mutex<Option<Stream>>,
-    tasks: Arc<Tasks>,
+    /// By their numbers, those whose outcomes the client has not been given.
+    pending: Mutex<BTreeMap<u64, AsyncResult<Encoded>>>,
+    arrivals: Arc<Arrivals>,
 }
 
+/// Which tasks have an outcome. It has none of them itself: who tells of one holds its lock, and must not end it.
 #[derive(Debug, Default)]
-struct Tasks {
+struct Arrivals {
     state: Mutex<State>,
     arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    pending: BTreeMap<u64, AsyncResult<Encoded>>,
-    /// Those of them that have an outcome.
-    arrived: Vec<u64>,
-    /// What was not even taken.
-    refused: Vec<(u64, PoolError)>,
+    numbers: Vec<u64>,
     /// Whether nobody wants to know any more.
     is_abandoned: bool,
 }
@@ -85,72 +86,69 @@ impl StreamObject {
         order: Order,
     ) -> Result<StreamObject, PoolError> {
         let stream = Mutex::new(Some(Stream::begin(pool)?));
-        Ok(StreamObject { owner, order, stream, tasks: Arc::default() })
+        let (pending, arrivals) = (Mutex::default(), Arc::default());
+        Ok(StreamObject { owner, order, stream, pending, arrivals })
     }
 
     /// Takes chunks, and gives the results that are there.
     fn exchange(&self, call: &Call<'_>) -> Reply {
         let (chunks, next): (_, Next) = chunks(call)?;
+        let (mut results, mut news) = (Vec::new(), Vec::new());
         let mut stream = self.stream.lock();
         for (number, chunk) in next.numbers.into_iter().zip(chunks) {
             let submitted = match &*stream {
                 Some(stream) => stream.submit(&self.order, chunk.args, chunk.attachments),
                 None => Err(PoolError::Closed),
             };
-            self.tasks.enter(number, submitted);
+            match submitted {
+                Ok(result) => self.enter(number, result),
+                Err(error) => news.push((number, Some(PoolErrorWire::new(&error)))),
+            }
         }
         if next.are_last {
             *stream = None;
         }
         let is_over = stream.as_ref().is_none_or(Stream::is_refused);
         drop(stream);
-        let mut results = Vec::new();
-        let mut news = News { chunks: Vec::new(), is_over };
-        for (number, outcome) in self.tasks.take(next.awaits, next.limit) {
-            let error = match outcome {
+        // What was refused is news enough.
+        let awaits = if news.is_empty() { next.awaits } else { Awaits::Nothing };
+        for number in self.arrivals.take(awaits, next.limit) {
+            let Some(result) = self.pending.lock().remove(&number) else { continue };
+            let error = match result.into_result() {
                 Ok(result) => {
                     results.push(result);
                     None
                 }
                 Err(error) => Some(PoolErrorWire::new(&error)),
             };
-            news.chunks.push((number, error));
+            news.push((number, error));
         }
         let mut packing = packed(&results)?;
-        let added = packing.add(&news);
+        let added = packing.add(&News { chunks: news, is_over });
         added.map_err(|error| Failure::Result(crate::error::in_full(&error)))?;
         Ok(packing.finish())
     }
-}
 
-impl Tasks {
-    fn enter(self: &Arc<Self>, number: u64, submitted: Result<AsyncResult<Encoded>, PoolError>) {
-        match submitted {
-            Ok(result) => {
-                let tasks = Arc::clone(self);
-                // Called here and now, if it has ended.
-                result.completion().on_end(move |_| {
-                    tasks.state.lock().arrived.push(number);
-                    tasks.arrived.notify_all();
-                });
-                let mut state = self.state.lock();
-                if state.is_abandoned {
-                    drop(state);
-                    result.cancel();
-                } else {
-                    state.pending.insert(number, result);
-                }
-            }
-            Err(error) => self.state.lock().refused.push((number, error)),
+    fn enter(&self, number: u64, result: AsyncResult<Encoded>) {
+        let arrivals = Arc::clone(&self.arrivals);
+        // Called here and now, if it has ended.
+        result.completion().on_end(move |_| {
+            arrivals.state.lock().numbers.push(number);
+            arrivals.arrived.notify_all();
+        });
+        let mut pending = self.pending.lock();
+        if self.arrivals.state.lock().is_abandoned {
+            drop(pending);
+            result.cancel();
+        } else {
+            pending.insert(number, result);
         }
     }
+}
 
-    /// All outcomes that are there; waits for some.
-    fn take(
-        &self,
-        awaits: Awaits,
-        limit: Option<Duration>,
-    ) -> Vec<(u64, Result<Encoded, PoolError>)> {
+impl Arrivals {
+    /// The numbers of all that have an outcome and were not given before; waits for some.
+    fn take(&self, awaits: Awaits, limit: Option<Duration>) -> Vec<u64> {
         let deadline = limit.and_then(after);
         let mut state = self.state.lock();
         while !state.has(awaits) && !state.is_abandoned && !has_passed(deadline) {
@@ -159,14 +157,7 @@ impl Tasks {
                 None => self.arrived.wait(&mut state),
             }
         }
-        let arrived = std::mem::take(&mut state.arrived);
-        let results = arrived.into_iter().filter_map(|number| state.pending.remove_entry(&number));
-        let results: Vec<_> = results.collect();
-        let refused = std::mem::take(&mut state.refused);
-        drop(state);
-        let refused = refused.into_iter().map(|(number, error)| (number, Err(error)));
-        let results = results.into_iter().map(|(number, result)| (number, result.into_result()));
-        results.chain(refused).collect()
+        std::mem::take(&mut state.numbers)
     }
 }
 
@@ -174,11 +165,8 @@ impl State {
     fn has(&self, awaits: Awaits) -> bool {
         match awaits {
             Awaits::Nothing => true,
-            Awaits::Any => !self.arrived.is_empty() || !self.refused.is_empty(),
-            Awaits::Chunk(number) => {
-                self.arrived.contains(&number)
-                    || self.refused.iter().any(|(refused, _)| *refused == number)
-            }
+            Awaits::Any => !self.numbers.is_empty(),
+            Awaits::Chunk(number) => self.numbers.contains(&number),
         }
     }
 }
@@ -196,8 +184,8 @@ impl Hosted for StreamObject {
     }
 
     fn preview(&self) -> String {
-        let state = self.tasks.state.lock();
-        let (pending, arrived) = (state.pending.len(), state.arrived.len());
+        let pending = self.pending.lock().len();
+        let arrived = self.arrivals.state.lock().numbers.len();
         format!("<{pending} chunks, of which {arrived} have a result>")
     }
 
@@ -205,11 +193,12 @@ impl Hosted for StreamObject {
         if client != self.owner {
             return;
         }
-        let mut state = self.tasks.state.lock();
-        state.is_abandoned = true;
-        let pending = std::mem::take(&mut state.pending);
-        drop(state);
-        self.tasks.arrived.notify_all();
+        let pending = {
+            let mut pending = self.pending.lock();
+            self.arrivals.state.lock().is_abandoned = true;
+            std::mem::take(&mut *pending)
+        };
+        self.arrivals.arrived.notify_all();
         for result in pending.values().rev() {
             result.cancel();
         }

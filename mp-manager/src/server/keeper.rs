@@ -230,8 +230,10 @@ impl State {
             (Note::Open { line, thread }, Some(client)) => {
                 serving::start(&client, Line::Shared(*line), thread);
             }
-            (Note::Release { object, count }, Some(client)) => {
-                drop(client.take_back(object, count));
+            (Note::Release(objects), Some(client)) => {
+                for (object, count) in objects {
+                    drop(client.take_back(object, count));
+                }
             }
             (Note::Pledge { number, socket }, Some(client)) => {
                 self.pledge((client.id(), number), socket.into());

@@ -14,8 +14,8 @@ pub(crate) enum Note {
     Adopt { socket: DupFd, pid: u32 },
     /// A thread of the client calls over this line.
     Open { line: Box<SharedLine>, thread: u64 },
-    /// The client gives an object back that it was given so often.
-    Release { object: ObjectId, count: u64 },
+    /// The client gives objects back that it was given so often, each.
+    Release(Vec<(ObjectId, u64)>),
     /// What is promised under this number lives while the other end of this socket is open somewhere.
     Pledge { number: u64, socket: DupFd },
     /// An object that the client holds lives as long as a pledge.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use mp_reduction::{Attachments, encode_bytes};
 
+use crate::failure::{Failure, Refusal};
 use crate::frame::{Answer, Kind, Request};
 use crate::host::client::Client;
 use crate::host::{Host, ask};
-use crate::hosted::{Failure, Refusal, Reply};
+use crate::hosted::Reply;
 use crate::id::{Caller, ObjectId};
 use crate::line::{Line, LineError, Waited};
 use crate::payload::Payload;
@@ -36,10 +37,22 @@ pub(crate) fn start(client: &Arc<Client>, line: Line, thread: u64) {
     }
 }
 
+/// A line, and whom it serves.
 struct Server {
     client: Arc<Client>,
     line: Arc<Line>,
     caller: Caller,
+}
+
+/// Whatever ends the thread, nobody waits for another reply.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let text = "the thread of the server that serves this one has panicked".to_owned();
+        let _heard = answer(&self.line, &self.client, Err(Refusal::System(text).into()));
+    }
 }
 
 impl Server {

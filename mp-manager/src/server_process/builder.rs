@@ -12,7 +12,7 @@ use mp_reduction::DupFd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::client::server as client;
+use crate::client::connect::{join_with, receive_welcome};
 use crate::error::ManagerError;
 use crate::handle::Handle;
 use crate::registry;
@@ -256,8 +256,8 @@ fn await_service(
     limit: Duration,
 ) -> Result<Handle, ManagerError> {
     let begin = Instant::now();
-    match client::receive_welcome(&control, limit) {
-        Ok(welcome) => client::join_with(control, welcome).map(Handle::There),
+    match receive_welcome(&control, limit) {
+        Ok(welcome) => join_with(control, welcome).map(Handle::There),
         Err(ManagerError::Disconnected { .. }) => {
             let left = limit.saturating_sub(begin.elapsed());
             match process.join_timeout(left) {

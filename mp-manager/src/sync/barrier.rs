@@ -6,8 +6,10 @@ use std::time::Duration;
 use mp_sync::{BarrierError, Broken, SyncError};
 use parking_lot::Mutex;
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{BarrierBreak, Call, Failure, Hosted, Refusal, Reply};
+use crate::failure::{BarrierBreak, Failure, Refusal};
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::TypedProxy;

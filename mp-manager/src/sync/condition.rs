@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{Call, Failure, Hosted, Refusal, Reply};
+use crate::failure::{Failure, Refusal};
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::{Proxy, TypedProxy};

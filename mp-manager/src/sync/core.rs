@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-use crate::hosted::{Call, Failure, Refusal};
+use crate::call::Call;
+use crate::failure::{Failure, Refusal};
 use crate::id::{Caller, ClientId};
 
 /// How long a call may wait, in nanoseconds; for ever if it is negative.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::call::Call;
 use crate::error::ManagerError;
-use crate::hosted::{Call, Failure, Hosted, Reply};
+use crate::failure::Failure;
+use crate::hosted::{Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::TypedProxy;

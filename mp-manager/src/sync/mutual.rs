@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::hosted::{Call, Failure, Hosted, Refusal, Reply};
+use crate::call::Call;
+use crate::failure::{Failure, Refusal};
+use crate::hosted::{Hosted, Reply};
 use crate::id::{Caller, ClientId};
 use crate::sync::core::{Limit, Line, abandoned};
 
