@@ -105,7 +105,7 @@ impl Line {
     ) -> Result<Waited, LineError> {
         match self {
             Line::Shared(line) => loop {
-                if line.incoming.wait(deadline, &is_over)? || !line.incoming.is_empty() {
+                if line.incoming.wait_when_told(deadline, &is_over)? || !line.incoming.is_empty() {
                     match line.incoming.take(buffer, false, |_| ()) {
                         Ok(taken) => break drop(taken?),
                         // It was none after all.

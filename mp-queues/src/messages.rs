@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use mp_reduction::Attachments;
+use mp_sync::parts::Looks;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::{Parked, TICKET_LEN};
@@ -64,7 +65,30 @@ impl Messages {
         deadline: Option<Instant>,
         gives_up: impl Fn() -> bool,
     ) -> Result<bool, QueueError> {
-        let found = self.0.chain().wait_for_message(deadline, gives_up);
+        self.wait_looking(deadline, Looks::at_word(), gives_up)
+    }
+
+    /// As [`wait`](Messages::wait), for one who is [woken](Messages::wake) when a process that puts messages here has died:
+    /// nothing is noticed by itself, and an idle wait costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn wait_when_told(
+        &self,
+        deadline: Option<Instant>,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<bool, QueueError> {
+        self.wait_looking(deadline, Looks::when_told(), gives_up)
+    }
+
+    fn wait_looking(
+        &self,
+        deadline: Option<Instant>,
+        looks: Looks,
+        gives_up: impl Fn() -> bool,
+    ) -> Result<bool, QueueError> {
+        let found = self.0.chain().wait_for_message(deadline, looks, gives_up);
         found.map_err(|stop| self.0.error(stop, 0))
     }
 

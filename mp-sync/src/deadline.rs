@@ -36,6 +36,12 @@ impl Looks {
         Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_millis(128) }
     }
 
+    /// For a sleeper who is told, and woken, when a process that could have woken it has died: some looks while what was
+    /// used lately may be put away, and hardly any later.
+    pub fn when_told() -> Looks {
+        Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_secs(3600) }
+    }
+
     /// The next look, or the deadline if that comes first.
     pub fn next(&mut self, deadline: Option<Instant>) -> Option<Instant> {
         // A model has no clock.

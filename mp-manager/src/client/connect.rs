@@ -80,8 +80,7 @@ pub(crate) fn receive_welcome(control: &OwnedFd, limit: Duration) -> Result<Welc
                 return Err(ManagerError::Timeout { what, limit });
             }
             Received::Nothing => {
-                packet::wait(&[(control.as_fd(), PollFlags::IN)], deadline)
-                    .map_err(failed())?;
+                packet::wait(&[(control.as_fd(), PollFlags::IN)], deadline).map_err(failed())?;
             }
         }
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mp_sync::parts::{AtomicU32, AtomicU64, Peers, Spin};
+use mp_sync::parts::{AtomicU32, AtomicU64, Looks, Peers, Spin};
 
 use super::circle::Circle;
 use super::end::{End, Locked};
@@ -229,7 +229,8 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
             drop(tail);
             let Patience::Until(deadline) = patience else { break Err(Stop::Full) };
             let enough = |now| self.has_ample_room(now);
-            match head_at.wait(head, deadline, enough, || gives_up() || self.mend())? {
+            let look = || gives_up() || self.mend();
+            match head_at.wait(head, deadline, enough, (Looks::at_word(), look))? {
                 Moved::Yes { slept } => has_slept |= slept,
                 Moved::No { slept } => {
                     has_slept |= slept;
@@ -359,7 +360,7 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
             }
             let Patience::Until(deadline) = patience else { break Err(Stop::Empty) };
             let look = || gives_up() || self.mend() || self.cool();
-            match tail_at.wait(head_at.get(), deadline, |_| true, look)? {
+            match tail_at.wait(head_at.get(), deadline, |_| true, (Looks::at_word(), look))? {
                 Moved::Yes { slept } => has_slept |= slept,
                 Moved::No { slept } => {
                     has_slept |= slept;
@@ -374,15 +375,16 @@ impl<S: Store, P: Peers> Chain<'_, S, P> {
     }
 
     /// Waits until there is a message, and leaves it there; whether there is. Not for one of several who get: the
-    /// message that it was woken for may be for another.
+    /// message that it was woken for may be for another. `looks` is when it looks around by itself.
     pub(crate) fn wait_for_message(
         &self,
         deadline: Option<Instant>,
+        looks: Looks,
         gives_up: impl Fn() -> bool,
     ) -> Result<bool, Stop> {
         let (head_at, tail_at) = (&self.state.head_at.0, &self.state.tail_at.0);
         let look = || gives_up() || self.mend() || self.cool();
-        let moved = tail_at.wait(head_at.get(), deadline, |_| true, look)?;
+        let moved = tail_at.wait(head_at.get(), deadline, |_| true, (looks, look))?;
         Ok(matches!(moved, Moved::Yes { .. }))
     }
 

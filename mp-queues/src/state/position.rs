@@ -114,7 +114,7 @@ impl Published {
     }
 
     /// Waits until it is elsewhere than at `from`, at most until `deadline`, or until `look` says to give up,
-    /// which is asked now and then: also for what nobody can wake a sleeper for.
+    /// which is asked after each wake-up and when `looks` says: for what nobody can wake a sleeper for.
     ///
     /// While it spins it waits for `enough`: who goes on at the first move may have to wait again at once.
     pub(crate) fn wait(
@@ -122,7 +122,7 @@ impl Published {
         from: Position,
         deadline: Option<Instant>,
         enough: impl Fn(Position) -> bool,
-        mut look: impl FnMut() -> bool,
+        (mut looks, mut look): (Looks, impl FnMut() -> bool),
     ) -> io::Result<Moved> {
         if self.get() != from {
             return Ok(Moved::Yes { slept: false });
@@ -134,7 +134,7 @@ impl Published {
         if self.spin.until(ready).is_some() {
             return Ok(Moved::Yes { slept: false });
         }
-        let (mut looks, mut slept) = (Looks::at_word(), false);
+        let mut slept = false;
         loop {
             let seen = self.word.word.load(Acquire);
             if Position(seen >> 1) != from {
@@ -188,17 +188,17 @@ mod tests {
         let start = published.get();
         let soon = || Some(Instant::now() + Duration::from_millis(5));
         assert_eq!(
-            published.wait(start, soon(), |_| true, || false).unwrap(),
+            published.wait(start, soon(), |_| true, (Looks::at_word(), || false)).unwrap(),
             Moved::No { slept: true }
         );
         assert_eq!(
-            published.wait(start, None, |_| true, || true).unwrap(),
+            published.wait(start, None, |_| true, (Looks::at_word(), || true)).unwrap(),
             Moved::No { slept: false }
         );
         assert!(published.publish(start.after(1)), "the sleeper's mark");
         assert!(!published.publish(start.after(2)));
         assert_eq!(
-            published.wait(start, None, |_| true, || false).unwrap(),
+            published.wait(start, None, |_| true, (Looks::at_word(), || false)).unwrap(),
             Moved::Yes { slept: false }
         );
     }
