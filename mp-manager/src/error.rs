@@ -218,7 +218,19 @@ impl ManagerError {
             Refusal::System(text) => ManagerError::Transfer { server: server(), what: text },
         }
     }
+
+    fn as_exception(&self) -> Option<&RemoteException> {
+        match self {
+            ManagerError::Exception(remote)
+            | ManagerError::Pool(PoolError::Exception(remote) | PoolError::Initializer(remote)) => {
+                Some(remote)
+            }
+            _ => None,
+        }
+    }
 }
+
+mp_remote_exception::carrier!(|error| error.downcast_ref::<ManagerError>()?.as_exception());
 
 /// The text of an error with that of what caused it, for those who keep nothing but a text.
 pub(crate) fn in_full(error: &dyn StdError) -> String {

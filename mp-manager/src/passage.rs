@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 
+use mp_reduction::transfer;
+
 use crate::id::{ObjectId, ServerId};
 use crate::reference::Reference;
 
@@ -17,6 +19,8 @@ thread_local! {
 /// A message between a server and a client of it that is being made.
 struct Leaving {
     server: ServerId,
+    /// Which of the messages that are being made it is.
+    nesting: u32,
     references: Vec<Reference>,
 }
 
@@ -31,7 +35,8 @@ pub(crate) fn collect<R>(server: ServerId, encode: impl FnOnce() -> R) -> (R, Ve
         }
     }
 
-    LEAVING.with_borrow_mut(|all| all.push(Leaving { server, references: Vec::new() }));
+    let leaving = Leaving { server, nesting: transfer::nesting() + 1, references: Vec::new() };
+    LEAVING.with_borrow_mut(|all| all.push(leaving));
     let _making = Making;
     let value = encode();
     let references = LEAVING
@@ -43,7 +48,7 @@ pub(crate) fn collect<R>(server: ServerId, encode: impl FnOnce() -> R) -> (R, Ve
 /// there.
 pub(crate) fn comes_along(reference: &Reference) -> bool {
     LEAVING.with_borrow_mut(|all| match all.last_mut() {
-        Some(last) if last.server == reference.server() => {
+        Some(last) if last.server == reference.server() && last.nesting == transfer::nesting() => {
             let id = reference.object();
             if !last.references.iter().any(|known| known.object() == id) {
                 last.references.push(reference.clone());

@@ -15,6 +15,7 @@ use crate::attachments::{Attachments, Part};
 
 thread_local! {
     static OUTGOING: Cell<Outgoing> = const { Cell::new(Outgoing::Nothing) };
+    static NESTING: Cell<u32> = const { Cell::new(0) };
     /// Those of messages with attachments that are being made, the innermost last.
     static COLLECTED: RefCell<Vec<Collected>> = const { RefCell::new(Vec::new()) };
     static INCOMING: Cell<Attachments> = const { Cell::new(Attachments::NONE) };
@@ -81,16 +82,24 @@ struct Making {
 
 impl Making {
     fn start() -> Making {
+        NESTING.set(NESTING.get() + 1);
         Making { around: OUTGOING.replace(Outgoing::Plain) }
     }
 }
 
 impl Drop for Making {
     fn drop(&mut self) {
+        NESTING.set(NESTING.get() - 1);
         if let Outgoing::Collected = OUTGOING.replace(self.around) {
             drop(COLLECTED.with_borrow_mut(Vec::pop));
         }
     }
+}
+
+/// How many messages are being made, each while a value of the one around it is encoded: what is made for one of them can
+/// tell whether it is the innermost.
+pub fn nesting() -> u32 {
+    NESTING.get()
 }
 
 /// Runs `encode` and gives what it attached.

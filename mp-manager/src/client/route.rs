@@ -5,6 +5,7 @@
 //! [`connect`](crate::client::connect), and what is told over it to [`Server`](crate::client::server::Server).
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +44,8 @@ pub(super) struct Local {
     bell: OwnedFd,
     /// What there was no room for.
     unsent: Mutex<Vec<(ObjectId, u64)>>,
+    /// Held by one who waits for room.
+    settling: Mutex<()>,
     is_closed: AtomicBool,
 }
 
@@ -85,7 +88,7 @@ impl Route {
     /// Waits until the server of this machine can hear all that was given back.
     pub(super) fn settle(&self) {
         if let Route::Local(local) = self {
-            local.send_unsent(true);
+            local.settle();
         }
     }
 
@@ -120,8 +123,9 @@ impl Local {
     ) -> Result<Arc<Local>, ManagerError> {
         let resources = ManagerError::system("make a descriptor for a server");
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(resources)?;
-        let (unsent, is_closed) = (Mutex::default(), AtomicBool::new(false));
-        let local = Arc::new(Local { control, bell, unsent, is_closed });
+        let (unsent, settling) = (Mutex::default(), Mutex::default());
+        let is_closed = AtomicBool::new(false);
+        let local = Arc::new(Local { control, bell, unsent, settling, is_closed });
         let watched = (Arc::clone(&local), Arc::clone(life), Arc::clone(lines));
         spawn("mp-manager watch", move || watch(&watched.0, &watched.1, &watched.2))?;
         Ok(local)
@@ -146,16 +150,26 @@ impl Local {
         unsent.push((object, count));
     }
 
-    /// Sends what there was no room for, as far as there is room now, or waiting for it.
-    fn send_unsent(&self, sleeps: bool) {
+    /// Sends what there was no room for, as far as there is room now.
+    fn send_unsent(&self) {
         let mut unsent = self.unsent.lock();
         while !unsent.is_empty() {
             let some = unsent.len().min(MOST_IN_PACKET);
             let note = Note::Release(unsent[..some].to_vec());
-            match packet::send(&self.control, &note, sleeps) {
+            match packet::send(&self.control, &note, false) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 _ => drop(unsent.drain(..some)),
             }
+        }
+    }
+
+    /// Sends what there was no room for, waiting for it; whoever gives something back meanwhile does not wait.
+    fn settle(&self) {
+        let _one_at_a_time = self.settling.lock();
+        let unsent = mem::take(&mut *self.unsent.lock());
+        for some in unsent.chunks(MOST_IN_PACKET) {
+            // Who is gone has it back.
+            let _sent = self.tell(&Note::Release(some.to_vec()));
         }
     }
 
@@ -192,7 +206,7 @@ fn watch(local: &Local, life: &Life, lines: &Lines) {
             // A server says nothing more to a client than its end.
             break;
         }
-        local.send_unsent(false);
+        local.send_unsent();
     }
     life.end(lines);
 }
