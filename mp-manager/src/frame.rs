@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Returned,
     /// A [`Failure`](crate::failure::Failure).
     Failed,
+    /// A [`Failure`](crate::failure::Failure), and nobody serves this line any more.
+    Ended,
 }
 
 /// What stands behind the value of a reply.
@@ -77,6 +79,7 @@ impl Answer {
         let kind = match kind {
             0 => Kind::Returned,
             1 => Kind::Failed,
+            2 => Kind::Ended,
             _ => return None,
         };
         Some((rest.len(), Answer { kind, descriptors, references }))
@@ -120,7 +123,7 @@ mod tests {
             object: u64,
             descriptors: u32,
             references: Vec<u64>,
-            returned: bool,
+            kind in 0_u8..3,
         ) {
             let references: Vec<ObjectId> = references.into_iter().map(ObjectId).collect();
             let mut frame = value.clone();
@@ -129,7 +132,7 @@ mod tests {
             request.append(&mut frame);
             prop_assert_eq!(Request::read(&frame), Some((value.len(), request.clone())));
 
-            let kind = if returned { Kind::Returned } else { Kind::Failed };
+            let kind = [Kind::Returned, Kind::Failed, Kind::Ended][usize::from(kind)];
             let answer = Answer { kind, descriptors, references: request.references };
             let mut frame = value.clone();
             answer.append(&mut frame);

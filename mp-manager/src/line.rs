@@ -10,6 +10,8 @@ use mp_queues::parts::Messages;
 use mp_reduction::{Attachments, MAX_DESCRIPTORS, Message};
 use serde::{Deserialize, Serialize};
 
+use crate::error::in_full;
+
 /// One end of a line.
 #[derive(Debug)]
 pub(crate) enum Line {
@@ -35,15 +37,20 @@ pub(crate) enum Waited {
 }
 
 /// Why a message was not sent or received.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum LineError {
     /// The other side is gone.
+    #[error("the other side is gone")]
     Over,
     /// Descriptors do not travel between machines.
+    #[error("{count} handles or descriptors cannot leave this machine")]
     Descriptors {
+        /// How many there are.
         count: usize,
     },
+    #[error("{}", in_full(.0))]
     Queue(QueueError),
+    #[error("{}", in_full(.0))]
     Connection(ConnectionError),
 }
 

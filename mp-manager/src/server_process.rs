@@ -249,7 +249,10 @@ impl Owned {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
+        // Not a copy of the handle in a process that other code has forked from this one.
+        let is_own = matches!(&self.handle, Handle::There(server) if server.is_own());
         if self.owned.is_some()
+            && is_own
             && let Err(error) = self.shutdown()
         {
             log::warn!("a server cannot be shut down: {error}");

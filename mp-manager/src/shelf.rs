@@ -27,7 +27,7 @@ struct Inside;
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(Vec::pop);
+        let _left = INSIDE.try_with(|all| all.borrow_mut().pop());
     }
 }
 
@@ -74,14 +74,17 @@ impl<T: Manageable> Shelf<T> {
     /// Whether this thread is in a method of this object, and if so, whether in an exclusive one.
     fn inside(&self) -> Option<bool> {
         let place = self.place();
-        INSIDE.with_borrow(|all| {
+        // In the last destructors of a thread nothing is known.
+        let found = INSIDE.try_with(|all| {
+            let all = all.borrow();
             let mut of_this = all.iter().filter(|(known, _)| *known == place);
             of_this.next().map(|_| all.contains(&(place, true)))
-        })
+        });
+        found.ok().flatten()
     }
 
     fn enter(&self, is_exclusive: bool) -> Inside {
-        INSIDE.with_borrow_mut(|all| all.push((self.place(), is_exclusive)));
+        let _noted = INSIDE.try_with(|all| all.borrow_mut().push((self.place(), is_exclusive)));
         Inside
     }
 }

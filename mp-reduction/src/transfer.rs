@@ -9,16 +9,21 @@
 //! process or socket, so locks and references that the kernel ties to it live exactly as long.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::attachments::{Attachments, Part};
 
+// Between messages there is nothing in them that would have to be dropped, so they can be used in the last destructors of
+// a thread.
 thread_local! {
     static OUTGOING: Cell<Outgoing> = const { Cell::new(Outgoing::Nothing) };
     static NESTING: Cell<u32> = const { Cell::new(0) };
     /// Those of messages with attachments that are being made, the innermost last.
-    static COLLECTED: RefCell<Vec<Collected>> = const { RefCell::new(Vec::new()) };
-    static INCOMING: Cell<Attachments> = const { Cell::new(Attachments::NONE) };
+    static COLLECTED: ManuallyDrop<RefCell<Vec<Collected>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+    static INCOMING: ManuallyDrop<Cell<Attachments>> =
+        const { ManuallyDrop::new(Cell::new(Attachments::NONE)) };
 }
 
 /// The message that is being made.
@@ -91,7 +96,7 @@ impl Drop for Making {
     fn drop(&mut self) {
         NESTING.set(NESTING.get() - 1);
         if let Outgoing::Collected = OUTGOING.replace(self.around) {
-            drop(COLLECTED.with_borrow_mut(Vec::pop));
+            drop(pop());
         }
     }
 }
@@ -102,6 +107,18 @@ pub fn nesting() -> u32 {
     NESTING.get()
 }
 
+/// What the innermost of the messages with attachments has.
+fn pop() -> Option<Collected> {
+    COLLECTED.with(|all| {
+        let mut all = all.borrow_mut();
+        let last = all.pop();
+        if all.is_empty() {
+            *all = Vec::new(); // nothing stays allocated
+        }
+        last
+    })
+}
+
 /// Runs `encode` and gives what it attached.
 pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Attachments) {
     let _making = Making::start();
@@ -109,7 +126,7 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Attachments) {
     let attachments = match OUTGOING.get() {
         Outgoing::Collected => {
             OUTGOING.set(Outgoing::Plain);
-            let collected = COLLECTED.with_borrow_mut(Vec::pop).unwrap_or_default();
+            let collected = pop().unwrap_or_default();
             Attachments::new(collected.descriptors, collected.parts)
         }
         Outgoing::Plain | Outgoing::Nothing => Attachments::NONE,
@@ -125,7 +142,7 @@ fn with_collected<R>(add: impl FnOnce(&mut Collected) -> R) -> Result<R, Outside
     impl Drop for Taken {
         fn drop(&mut self) {
             let collected = std::mem::take(&mut self.0);
-            COLLECTED.with_borrow_mut(|all| all.push(collected));
+            COLLECTED.with(|all| all.borrow_mut().push(collected));
             OUTGOING.set(Outgoing::Collected);
         }
     }
@@ -133,7 +150,7 @@ fn with_collected<R>(add: impl FnOnce(&mut Collected) -> R) -> Result<R, Outside
     let mut taken = Taken(match OUTGOING.replace(Outgoing::Nothing) {
         Outgoing::Nothing => return Err(OutsideTransfer),
         Outgoing::Plain => Collected::default(),
-        Outgoing::Collected => COLLECTED.with_borrow_mut(Vec::pop).unwrap_or_default(),
+        Outgoing::Collected => pop().unwrap_or_default(),
     });
     Ok(add(&mut taken.0))
 }
@@ -145,13 +162,13 @@ struct Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        drop(INCOMING.replace(std::mem::take(&mut self.around)));
+        drop(INCOMING.with(|place| place.replace(std::mem::take(&mut self.around))));
     }
 }
 
 /// Runs `decode` while [`with_attachment`] gives those of one message.
 pub(crate) fn provide<R>(attachments: &Attachments, decode: impl FnOnce() -> R) -> R {
-    let _reading = Reading { around: INCOMING.replace(attachments.clone()) };
+    let _reading = Reading { around: INCOMING.with(|place| place.replace(attachments.clone())) };
     decode()
 }
 
@@ -217,7 +234,7 @@ where
 /// Looks at attachment `index` of the message that is being read; `None` outside one or beyond its
 /// attachments.
 pub fn with_attachment<R>(index: usize, look: impl FnOnce(BorrowedFd<'_>) -> R) -> Option<R> {
-    let message = INCOMING.take();
-    INCOMING.set(message.clone()); // `look` may read another message
+    let message = INCOMING.with(|place| place.take());
+    INCOMING.with(|place| place.set(message.clone())); // `look` may read another message
     message.descriptors().get(index).map(|fd| look(fd.as_fd()))
 }

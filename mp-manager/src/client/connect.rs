@@ -72,7 +72,7 @@ pub(crate) fn receive_welcome(control: &OwnedFd, limit: Duration) -> Result<Welc
     loop {
         match packet::receive(control).map_err(failed())? {
             Received::Message(message) => return message.decode().map_err(ManagerError::Decode),
-            Received::End => {
+            Received::Lost | Received::End => {
                 return Err(ManagerError::Disconnected { server: "(unknown)".to_owned(), pid: 0 });
             }
             Received::Nothing if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {

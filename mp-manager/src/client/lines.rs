@@ -24,6 +24,10 @@ pub(crate) struct OwnLine {
     pub(crate) line: Line,
     /// A call is on its way: what that encodes or decodes may call as well, over another line.
     is_busy: AtomicBool,
+    /// The server has said something over it.
+    is_answered: AtomicBool,
+    /// The server has not taken it.
+    is_refused: AtomicBool,
 }
 
 /// A line with no call on its way but the one that has this.
@@ -32,6 +36,7 @@ pub(crate) struct Taken<'a> {
     lines: &'a Lines,
     thread: u64,
     own: Arc<OwnLine>,
+    is_kept: bool,
     is_done: bool,
 }
 
@@ -66,6 +71,11 @@ pub(crate) fn this_thread() -> u64 {
 }
 
 impl OwnLine {
+    fn new(line: Line) -> OwnLine {
+        let (is_answered, is_refused) = (AtomicBool::new(false), AtomicBool::new(false));
+        OwnLine { line, is_busy: AtomicBool::new(true), is_answered, is_refused }
+    }
+
     /// Tells the server that there are no more calls.
     fn end(&self) {
         let (method, references) = (ask::CLOSE, Vec::new());
@@ -91,27 +101,36 @@ impl Lines {
                 Arc::clone(own)
             })
         };
-        let own = match free {
-            Some(own) => own,
-            None => {
-                let own = Arc::new(OwnLine { line: open(thread)?, is_busy: AtomicBool::new(true) });
-                self.0.lock().entry(thread).or_default().push(Arc::clone(&own));
-                self.end_with_thread();
-                own
-            }
-        };
-        Ok(Taken { lines: self, thread, own, is_done: false })
+        if let Some(own) = free {
+            return Ok(Taken { lines: self, thread, own, is_kept: true, is_done: false });
+        }
+        let own = Arc::new(OwnLine::new(open(thread)?));
+        self.0.lock().entry(thread).or_default().push(Arc::clone(&own));
+        // One that is opened in the last destructors of a thread is not kept for another call.
+        let is_kept = self.end_with_thread();
+        Ok(Taken { lines: self, thread, own, is_kept, is_done: false })
     }
 
-    fn end_with_thread(self: &Arc<Lines>) {
-        // In the last destructors of a thread, the line ends with the process or the server.
-        let _noted = END.try_with(|end| {
+    /// Whether the lines of this thread will end with it.
+    fn end_with_thread(self: &Arc<Lines>) -> bool {
+        let noted = END.try_with(|end| {
             let mut end = end.borrow_mut();
             end.0.retain(|lines| lines.strong_count() > 0);
             if !end.0.iter().any(|lines| std::ptr::eq(lines.as_ptr(), Arc::as_ptr(self))) {
                 end.0.push(Arc::downgrade(self));
             }
         });
+        noted.is_ok()
+    }
+
+    /// The server has lost what came with something that it was told: a line that it has never answered may be that.
+    pub(crate) fn refuse_unanswered(&self) {
+        for own in self.0.lock().values().flatten() {
+            if !own.is_answered.load(Ordering::Acquire) {
+                own.is_refused.store(true, Ordering::Release);
+                own.line.wake();
+            }
+        }
     }
 
     /// Has all who wait for a reply ask whether the server is gone.
@@ -133,15 +152,21 @@ impl Taken<'_> {
         &self.own.line
     }
 
+    /// Whether the server has not taken the line.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.own.is_refused.load(Ordering::Acquire)
+    }
+
     /// The call has its reply: the line can be used again.
     pub(crate) fn done(mut self) {
+        self.own.is_answered.store(true, Ordering::Release);
         self.is_done = true;
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        if self.is_done {
+        if self.is_done && self.is_kept {
             self.own.is_busy.store(false, Ordering::Relaxed);
             return;
         }
@@ -149,6 +174,9 @@ impl Drop for Taken<'_> {
         let mut all = self.lines.0.lock();
         if let Some(own) = all.get_mut(&self.thread) {
             own.retain(|own| !Arc::ptr_eq(own, &self.own));
+            if own.is_empty() {
+                all.remove(&self.thread);
+            }
         }
         drop(all);
         self.own.end();

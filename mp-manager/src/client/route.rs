@@ -19,7 +19,7 @@ use rustix::event::{EventfdFlags, PollFlags, eventfd};
 use crate::client::lines::Lines;
 use crate::error::ManagerError;
 use crate::id::ObjectId;
-use crate::server::note::{Membership, Note, Opened, Opening, Release};
+use crate::server::note::{Membership, Note, Opened, Opening, Release, Told};
 use crate::sys::network;
 use crate::sys::packet::{self, Received};
 
@@ -200,11 +200,16 @@ fn watch(local: &Local, life: &Life, lines: &Lines) {
         if ready[1].contains(PollFlags::IN) {
             let _rung = rustix::io::read(&local.bell, &mut [0; 8]);
         }
-        if ready[0].intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-            && !matches!(packet::receive(&local.control), Ok(Received::Nothing))
-        {
-            // A server says nothing more to a client than its end.
-            break;
+        if ready[0].intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+            match packet::receive(&local.control) {
+                Ok(Received::Nothing | Received::Lost) => {}
+                Ok(Received::Message(message)) => {
+                    if let Ok(Told::Unheard) = message.decode() {
+                        lines.refuse_unanswered();
+                    }
+                }
+                Ok(Received::End) | Err(_) => break,
+            }
         }
         local.send_unsent();
     }

@@ -29,7 +29,7 @@ use crate::line::{Line, LineError, SharedLine, Waited};
 use crate::payload::Payload;
 use crate::reference::Reference;
 use crate::server::note::{Note, Opening, ServerInfo, Welcome};
-use crate::sys::packet;
+use crate::sys::packet::{self, Received};
 
 /// A server, as a client of it.
 pub(crate) struct Server {
@@ -40,6 +40,8 @@ pub(crate) struct Server {
     lines: Arc<Lines>,
     holdings: Holdings,
     last_pledge: AtomicU64,
+    /// The process that is the client.
+    maker: u32,
 }
 
 impl Server {
@@ -51,7 +53,8 @@ impl Server {
     ) -> Server {
         let Welcome { server: info, client } = welcome;
         let (holdings, last_pledge) = (Holdings::default(), AtomicU64::new(0));
-        Server { info, client, route, life, lines, holdings, last_pledge }
+        let maker = std::process::id();
+        Server { info, client, route, life, lines, holdings, last_pledge, maker }
     }
 
     pub(crate) fn id(&self) -> ServerId {
@@ -68,6 +71,11 @@ impl Server {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.life.is_gone()
+    }
+
+    /// Whether this process is the client, and not one that other code has forked from it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.maker == std::process::id()
     }
 
     /// Whether the server is on this machine.
@@ -118,8 +126,11 @@ impl Server {
         let line = taken.line();
         line.send(&frame, &attachments).map_err(|error| self.line_error(error, "arguments"))?;
         drop(attachments);
-        match line.receive(&mut frame, deadline, || self.is_gone()) {
+        match line.receive(&mut frame, deadline, || self.is_gone() || taken.is_refused()) {
             Ok(Waited::Received) => {}
+            Ok(Waited::Over) if taken.is_refused() && !self.is_gone() => {
+                return Err(self.exhausted("serve this thread"));
+            }
             Ok(Waited::Over) => return Err(self.gone()),
             Ok(Waited::TimedOut) => {
                 let what = format!("a call of server '{}'", self.info.name);
@@ -143,8 +154,11 @@ impl Server {
         let attachments = line
             .receive_attachments(answer.descriptors)
             .map_err(|error| self.line_error(error, "result"))?;
-        taken.done();
-        if answer.kind == Kind::Failed {
+        // A line that nobody serves any more ends here.
+        if answer.kind != Kind::Ended {
+            taken.done();
+        }
+        if answer.kind != Kind::Returned {
             let failure: Failure =
                 decode_from(&frame, &Attachments::default()).map_err(ManagerError::Decode)?;
             return Err(ManagerError::failed(failure, &self.info.name));
@@ -207,7 +221,7 @@ impl Server {
 
     /// Gives an object back that this process was given so often.
     pub(super) fn release(&self, object: ObjectId, count: u64) {
-        if self.is_gone() {
+        if self.is_gone() || !self.is_own() {
             return;
         }
         self.route.release(object, count);
@@ -233,7 +247,25 @@ impl Server {
         let number = self.last_pledge.fetch_add(1, Ordering::Relaxed);
         let note = Note::Pledge { number, socket: DupFd::from(theirs) };
         local.tell(&note).map_err(|error| self.told(error))?;
-        Ok((ours, number))
+        // What is not kept must not be sent.
+        drop(note);
+        let deadline = Instant::now().checked_add(WELCOME_LIMIT);
+        let hear = ManagerError::system("hear whether a server keeps what is in a message");
+        packet::wait(&[(ours.as_fd(), PollFlags::IN)], deadline).map_err(hear)?;
+        match packet::receive(&ours) {
+            Ok(Received::Message(_)) => Ok((ours, number)),
+            Ok(Received::Nothing) => {
+                let what = format!("what server '{}' has to say", self.info.name);
+                Err(ManagerError::Timeout { what, limit: WELCOME_LIMIT })
+            }
+            _ if self.is_gone() => Err(self.gone()),
+            _ => Err(self.exhausted("keep the objects in a message alive")),
+        }
+    }
+
+    fn exhausted(&self, what: &str) -> ManagerError {
+        let (server, limit) = (self.info.name.clone(), "it can open no more files (RLIMIT_NOFILE)");
+        ManagerError::Transfer { server, what: format!("{what}: {limit}") }
     }
 
     /// Has an object that this process holds live as long as the message with the pledge of this number.
@@ -277,7 +309,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.route.close();
+        if self.is_own() {
+            self.route.close();
+        }
     }
 }
 

@@ -48,6 +48,14 @@ impl Client {
         *self.life.lock() = Some(socket);
     }
 
+    /// Tells the process that it is no client any more; that is then heard as its end.
+    pub(crate) fn hang_up(&self) {
+        if let Some(socket) = &*self.life.lock() {
+            // It may have ended already.
+            let _told = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
+        }
+    }
+
     pub(crate) fn id(&self) -> ClientId {
         self.id
     }

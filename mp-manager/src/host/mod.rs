@@ -154,6 +154,12 @@ impl Host {
         drop(held);
     }
 
+    /// Tells all clients that they are none any more.
+    pub(crate) fn part_from_all(&self) {
+        let clients: Vec<Arc<Client>> = self.clients.lock().values().cloned().collect();
+        clients.iter().for_each(|client| client.hang_up());
+    }
+
     pub(crate) fn is_gone(&self, client: ClientId) -> bool {
         client != ClientId::SERVER
             && self.clients.lock().get(&client).is_none_or(|client| client.is_gone())

@@ -3,6 +3,7 @@
 //! It never waits for one of them and runs no code of a user, so nobody can delay it.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::host::{Host, burial};
 use crate::id::ClientId;
 use crate::line::Line;
 use crate::reference::Reference;
-use crate::server::note::{Note, ServerInfo, Welcome};
-use crate::server::serving;
+use crate::server::note::{Note, Pledge, ServerInfo, Told, Welcome};
+use crate::server::{Service, serving};
 use crate::sys::packet::{self, Received};
 
 /// What the keeper is told by other threads of its process.
@@ -149,7 +150,7 @@ impl State {
             match order {
                 Order::Adopt { socket, pid } => self.adopt(socket, pid),
                 Order::Pledge { number, socket } => {
-                    self.pledge((ClientId::SERVER, number), socket);
+                    self.pledge((ClientId::SERVER, number), Arc::new(socket));
                 }
                 Order::Promise { number, entry } => {
                     self.promise((ClientId::SERVER, number), entry);
@@ -168,6 +169,9 @@ impl State {
 
     fn adopt(&mut self, socket: OwnedFd, pid: u32) {
         let host = Host::here();
+        if host.service().is_some_and(Service::is_stopped) {
+            return;
+        }
         let (client, socket) = (host.admit(pid, None), Arc::new(socket));
         client.set_life(Arc::clone(&socket));
         let welcome = Welcome { server: self.info.clone(), client: client.id() };
@@ -180,11 +184,18 @@ impl State {
         }
     }
 
-    fn pledge(&mut self, key: (ClientId, u64), socket: OwnedFd) {
+    /// Whether it is kept.
+    fn pledge(&mut self, key: (ClientId, u64), socket: Arc<OwnedFd>) -> bool {
         let kind = SourceKind::Pledge { key, promised: Vec::new() };
-        match self.add(Arc::new(socket), kind) {
-            Ok(number) => drop(self.pledges.insert(key, number)),
-            Err(error) => log::warn!("a server cannot watch over proxies in a message: {error}"),
+        match self.add(socket, kind) {
+            Ok(number) => {
+                self.pledges.insert(key, number);
+                true
+            }
+            Err(error) => {
+                log::warn!("a server cannot watch over proxies in a message: {error}");
+                false
+            }
         }
     }
 
@@ -207,9 +218,11 @@ impl State {
                         SourceKind::Pledge { .. } => None,
                     };
                     if let Err(error) = self.take(client, &message) {
-                        log::warn!("a server does not understand what it is told: {error}");
-                        return self.end(number);
+                        self.has_not_heard(number, &error);
                     }
+                }
+                Ok(Received::Lost) => {
+                    self.has_not_heard(number, &"it can open no more files (RLIMIT_NOFILE)");
                 }
                 Ok(Received::End) => return self.end(number),
                 Err(error) => {
@@ -217,6 +230,15 @@ impl State {
                     return self.end(number);
                 }
             }
+        }
+    }
+
+    /// Tells a client that it was told something in vain, which does not cost it what it holds.
+    fn has_not_heard(&self, number: u64, why: &dyn Display) {
+        log::warn!("a server cannot take what it is told: {why}");
+        if let Some(Source { socket, kind: SourceKind::Client(_) }) = self.sources.get(&number) {
+            // One that does not listen has other worries.
+            let _told = packet::send(socket, &Told::Unheard, false);
         }
     }
 
@@ -236,7 +258,11 @@ impl State {
                 }
             }
             (Note::Pledge { number, socket }, Some(client)) => {
-                self.pledge((client.id(), number), socket.into());
+                let socket = Arc::new(socket.into::<OwnedFd>());
+                if self.pledge((client.id(), number), Arc::clone(&socket)) {
+                    // If it is not heard, its sender is gone.
+                    let _told = packet::send(&socket, &Pledge, false);
+                }
             }
             (Note::Promise { number, object }, Some(client)) => {
                 if let Some(entry) = client.find(object) {

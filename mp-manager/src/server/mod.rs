@@ -121,7 +121,7 @@ impl Service {
         self.stop.notify_all();
     }
 
-    /// Sleeps until the server is to stop, and stops listening.
+    /// Sleeps until the server is to stop, stops listening, and parts from all clients.
     pub(crate) fn wait(&self) {
         let mut stopped = self.stopped.lock();
         while !*stopped {
@@ -129,5 +129,11 @@ impl Service {
         }
         drop(stopped);
         self.listener.close();
+        Host::here().part_from_all();
+    }
+
+    /// Whether nobody is served any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stopped.lock()
     }
 }

@@ -22,6 +22,17 @@ pub(crate) enum Note {
     Promise { number: u64, object: ObjectId },
 }
 
+/// What a server tells a client beside its replies.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Told {
+    /// What came with a note was lost: the server can open no more files. If that was a line, nobody serves it.
+    Unheard,
+}
+
+/// What a server says to a pledge that it keeps. Without this, none is kept.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Pledge;
+
 /// What a server tells a client that it takes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Welcome {

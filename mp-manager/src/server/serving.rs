@@ -30,10 +30,7 @@ pub(crate) fn start(client: &Arc<Client>, line: Line, thread: u64) {
     let name = format!("mp-manager {}-{thread}", client.pid());
     if let Err(error) = std::thread::Builder::new().name(name).spawn(move || served.run()) {
         log::warn!("a server has no thread for process {}: {error}", client.pid());
-        // The first call there fails with that, and the next one asks for another thread.
-        let text = format!("the server has no thread for this client: {error}");
-        let _heard = answer(&line, client, Err(Refusal::System(text).into()));
-        line.wake();
+        end(&line, client, format!("the server has no thread for this client: {error}"));
     }
 }
 
@@ -44,49 +41,60 @@ struct Server {
     caller: Caller,
 }
 
-/// Whatever ends the thread, nobody waits for another reply.
+/// A panic in this library, or of what a user's panic carries.
 impl Drop for Server {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
+        if std::thread::panicking() {
+            let text = "the thread of the server that serves this one has panicked".to_owned();
+            end(&self.line, &self.client, text);
         }
-        let text = "the thread of the server that serves this one has panicked".to_owned();
-        let _heard = answer(&self.line, &self.client, Err(Refusal::System(text).into()));
     }
 }
 
 impl Server {
     fn run(self) {
+        if let Err(why) = self.serve_all() {
+            log::warn!("a server serves a thread of process {} no more: {why}", self.client.pid());
+            end(&self.line, &self.client, why);
+        }
+    }
+
+    /// Serves until there are no more calls; else says why nobody serves any more.
+    fn serve_all(&self) -> Result<(), String> {
         let (mut frame, mut method) = (Vec::new(), String::new());
         loop {
             match self.line.receive(&mut frame, None, || self.client.is_gone()) {
                 Ok(Waited::Received) => {}
-                Ok(Waited::Over | Waited::TimedOut) => return,
-                Err(error) => {
-                    log::warn!("a server cannot hear process {}: {error:?}", self.client.pid());
-                    return;
-                }
+                Ok(Waited::Over | Waited::TimedOut) => return Ok(()),
+                Err(error) => return Err(format!("the server cannot take a call: {error}")),
             }
             let Some((len, request)) = Request::read(&frame) else {
-                log::warn!("process {} does not speak as a client does", self.client.pid());
-                return;
+                return Err("the server does not understand what it is told".to_owned());
             };
             let Request { object, descriptors, references, .. } = request;
             method.clear();
             method.push_str(request.method);
             if method == ask::CLOSE {
-                return;
+                return Ok(());
             }
             frame.truncate(len);
-            let Ok(attachments) = self.line.receive_attachments(descriptors) else { return };
+            let attachments = match self.line.receive_attachments(descriptors) {
+                Ok(attachments) => attachments,
+                Err(LineError::Over) => return Ok(()),
+                Err(error) => {
+                    return Err(format!("the server cannot take the arguments: {error}"));
+                }
+            };
             let mut arguments =
                 Payload { bytes: mem::take(&mut frame), attachments, references: Vec::new() };
             let reply = self.serve(object, &method, &references, &mut arguments);
             frame = mem::take(&mut arguments.bytes);
             // What only the arguments referred to is gone when the caller has its reply.
             drop(arguments);
-            if answer(&self.line, &self.client, reply).is_err() {
-                return;
+            match answer(&self.line, &self.client, reply) {
+                Ok(()) => {}
+                Err(LineError::Over) => return Ok(()),
+                Err(error) => return Err(format!("the server cannot send the result: {error}")),
             }
             if object == ObjectId::SERVER
                 && method == ask::SHUTDOWN
@@ -137,27 +145,44 @@ fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
             let descriptors = u32::try_from(descriptors).unwrap_or(u32::MAX);
             Answer { kind: Kind::Returned, descriptors, references: granted.clone() }
                 .append(&mut bytes);
-            let text = match line.send(&bytes, &attachments) {
-                Err(LineError::Descriptors { count }) => format!(
-                    "its {count} handles or descriptors cannot leave the machine of the server"
-                ),
-                Err(LineError::Queue(error)) => crate::error::in_full(&error),
-                sent => return sent,
-            };
+            let Err(error) = line.send(&bytes, &attachments) else { return Ok(()) };
             for object in granted {
                 drop(client.take_back(object, 1));
             }
-            Failure::Result(text)
+            match error {
+                // Nothing was sent.
+                LineError::Descriptors { .. } | LineError::Queue(_) => {
+                    Failure::Result(error.to_string())
+                }
+                error => return Err(error),
+            }
         }
         Err(failure) => failure,
     };
+    send_failure(line, Kind::Failed, &failure)
+}
+
+/// Tells the client that nobody serves this line any more, whatever it waits for there. One that cannot be told that is
+/// told that it is no client any more: nobody waits in vain.
+fn end(line: &Line, client: &Client, why: String) {
+    let failure = Failure::from(Refusal::System(why));
+    match send_failure(line, Kind::Ended, &failure) {
+        Ok(()) | Err(LineError::Over) => {}
+        Err(error) => {
+            log::warn!("a server parts from process {}: {error}", client.pid());
+            client.hang_up();
+        }
+    }
+}
+
+fn send_failure(line: &Line, kind: Kind, failure: &Failure) -> Result<(), LineError> {
     let mut bytes = Vec::new();
-    if let Err(error) = encode_bytes(&failure, &mut bytes) {
+    if let Err(error) = encode_bytes(failure, &mut bytes) {
         bytes.clear();
         let lost = Failure::Result(format!("the error of the call cannot be encoded: {error}"));
         // A text can.
         let _encoded = encode_bytes(&lost, &mut bytes);
     }
-    Answer { kind: Kind::Failed, descriptors: 0, references: Vec::new() }.append(&mut bytes);
+    Answer { kind, descriptors: 0, references: Vec::new() }.append(&mut bytes);
     line.send(&bytes, &Attachments::default())
 }

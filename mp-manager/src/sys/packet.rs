@@ -58,6 +58,8 @@ pub(crate) fn send<T: Serialize>(socket: impl AsFd, value: &T, sleeps: bool) -> 
 /// What a socket gives.
 pub(crate) enum Received {
     Message(Message),
+    /// What belongs to a message was lost: this process is at its limit of open files.
+    Lost,
     /// There is nothing now.
     Nothing,
     /// There is never anything again.
@@ -92,9 +94,12 @@ pub(crate) fn receive(socket: impl AsFd) -> io::Result<Received> {
     if received.bytes == 0 {
         return Ok(Received::End);
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        // Too long for any of ours, or this process is at its limit of open files.
-        return Err(Errno::MFILE.into());
+    if received.flags.contains(ReturnFlags::TRUNC) {
+        // Too long for any of ours.
+        return Err(Errno::MSGSIZE.into());
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Ok(Received::Lost);
     }
     bytes.truncate(received.bytes);
     Ok(Received::Message(Message::from_parts(bytes, descriptors)))
@@ -137,6 +142,7 @@ mod tests {
         match received {
             Received::Message(message) => Some(message.decode().unwrap()),
             Received::Nothing => Some("nothing".to_owned()),
+            Received::Lost => Some("lost".to_owned()),
             Received::End => None,
         }
     }
