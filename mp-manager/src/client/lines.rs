@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::frame::Request;
 use crate::host::ask;
 use crate::id::ObjectId;
-use crate::line::Line;
+use crate::line::{Line, SharedLine};
 
 /// The lines of all threads to one server.
 #[derive(Debug, Default)]
@@ -87,10 +87,12 @@ impl OwnLine {
 }
 
 impl Lines {
-    /// A line of this thread; `open` makes one if there is none.
+    /// A line of this thread. If there is none, `make` makes one, and `give` gives the server its end, if there is one to be
+    /// given: the line is known here by then, so that the server can refuse it.
     pub(crate) fn take<E>(
         self: &Arc<Lines>,
-        open: impl FnOnce(u64) -> Result<Line, E>,
+        make: impl FnOnce(u64) -> Result<(Line, Option<SharedLine>), E>,
+        give: impl FnOnce(u64, SharedLine) -> Result<(), E>,
     ) -> Result<Taken<'_>, E> {
         let thread = this_thread();
         let free = {
@@ -104,11 +106,16 @@ impl Lines {
         if let Some(own) = free {
             return Ok(Taken { lines: self, thread, own, is_kept: true, is_done: false });
         }
-        let own = Arc::new(OwnLine::new(open(thread)?));
+        let (line, end) = make(thread)?;
+        let own = Arc::new(OwnLine::new(line));
         self.0.lock().entry(thread).or_default().push(Arc::clone(&own));
         // One that is opened in the last destructors of a thread is not kept for another call.
         let is_kept = self.end_with_thread();
-        Ok(Taken { lines: self, thread, own, is_kept, is_done: false })
+        let taken = Taken { lines: self, thread, own, is_kept, is_done: false };
+        if let Some(end) = end {
+            give(thread, end)?;
+        }
+        Ok(taken)
     }
 
     /// Whether the lines of this thread will end with it.

@@ -92,7 +92,7 @@ impl Route {
         }
     }
 
-    /// A descriptor of its own over which nothing comes but the end of the server, and that stays.
+    /// A descriptor of its own that sees the end of the server.
     pub(super) fn lifeline(&self) -> io::Result<OwnedFd> {
         match self {
             Route::Local(local) => local.control.as_fd().try_clone_to_owned(),

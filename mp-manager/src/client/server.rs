@@ -31,6 +31,9 @@ use crate::reference::Reference;
 use crate::server::note::{Note, Opening, ServerInfo, Welcome};
 use crate::sys::packet::{self, Received};
 
+/// Within this time after one of its sockets a server that dies has closed all of them.
+const END_IS_HEARD: Duration = Duration::from_millis(200);
+
 /// A server, as a client of it.
 pub(crate) struct Server {
     info: ServerInfo,
@@ -112,7 +115,9 @@ impl Server {
         if self.is_gone() {
             return Err(self.gone());
         }
-        let taken = self.lines.take(|thread| self.open_line(thread))?;
+        let taken = self
+            .lines
+            .take(|thread| self.make_line(thread), |thread, end| self.give(thread, end))?;
         // The references live until there is a reply: the server takes its own.
         let Payload { bytes: mut frame, attachments, references } = arguments;
         let descriptors = attachments.descriptors().len();
@@ -168,6 +173,10 @@ impl Server {
 
     fn line_error(&self, error: LineError, what: &str) -> ManagerError {
         match error {
+            // Its end is heard of now; else the server has never had the line.
+            LineError::Over if self.is_local() && !self.wait_until_gone(END_IS_HEARD) => {
+                self.exhausted("serve this thread")
+            }
             LineError::Over => self.gone(),
             LineError::Queue(error) => ManagerError::Queue(error),
             LineError::Connection(error) => ManagerError::Connection(error),
@@ -180,20 +189,26 @@ impl Server {
         }
     }
 
-    fn open_line(&self, thread: u64) -> Result<Line, ManagerError> {
+    /// A line, and the end of it that the server is to have, if it does not have that.
+    fn make_line(&self, thread: u64) -> Result<(Line, Option<SharedLine>), ManagerError> {
         match &self.route {
-            Route::Local(local) => {
+            Route::Local(_) => {
                 let pair = SharedLine::pair();
                 let (ours, theirs) = pair.map_err(|error| self.line_error(error, "call"))?;
-                let note = Note::Open { line: Box::new(theirs), thread };
-                local.tell(&note).map_err(|error| self.told(error))?;
-                Ok(Line::Shared(ours))
+                Ok((Line::Shared(ours), Some(theirs)))
             }
             Route::Network(network) => {
                 let opening = Opening::Open { client: network.membership, thread };
-                Ok(Line::Network(self.open(network, &opening)?))
+                Ok((Line::Network(self.open(network, &opening)?), None))
             }
         }
+    }
+
+    /// Gives the server its end of a line.
+    fn give(&self, thread: u64, end: SharedLine) -> Result<(), ManagerError> {
+        let Route::Local(local) = &self.route else { return Ok(()) };
+        let note = Note::Open { line: Box::new(end), thread };
+        local.tell(&note).map_err(|error| self.told(error))
     }
 
     /// Why the server could not be told something.
@@ -302,7 +317,7 @@ impl Server {
     pub(crate) fn wait_until_gone(&self, limit: Duration) -> bool {
         let deadline = Instant::now().checked_add(limit);
         let Ok(socket) = self.route.lifeline() else { return self.is_gone() };
-        let ready = packet::wait(&[(socket.as_fd(), PollFlags::IN)], deadline);
+        let ready = packet::wait(&[(socket.as_fd(), PollFlags::RDHUP)], deadline);
         self.is_gone() || ready.is_ok_and(|ready| !ready[0].is_empty())
     }
 }

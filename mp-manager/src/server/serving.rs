@@ -91,6 +91,10 @@ impl Server {
             frame = mem::take(&mut arguments.bytes);
             // What only the arguments referred to is gone when the caller has its reply.
             drop(arguments);
+            // Who is told that it is no client any more needs no other answer, which would be that it holds nothing.
+            if self.client.is_gone() {
+                return Ok(());
+            }
             match answer(&self.line, &self.client, reply) {
                 Ok(()) => {}
                 Err(LineError::Over) => return Ok(()),
