@@ -68,7 +68,7 @@ impl Life {
         self.is_gone.load(Ordering::Acquire)
     }
 
-    fn end(&self, lines: &Lines) {
+    pub(super) fn end(&self, lines: &Lines) {
         self.is_gone.store(true, Ordering::Release);
         lines.wake_all();
     }

@@ -318,7 +318,11 @@ impl Server {
         let deadline = Instant::now().checked_add(limit);
         let Ok(socket) = self.route.lifeline() else { return self.is_gone() };
         let ready = packet::wait(&[(socket.as_fd(), PollFlags::RDHUP)], deadline);
-        self.is_gone() || ready.is_ok_and(|ready| !ready[0].is_empty())
+        if ready.is_ok_and(|ready| !ready[0].is_empty()) {
+            // The thread that waits for this may be a moment behind.
+            self.life.end(&self.lines);
+        }
+        self.is_gone()
     }
 }
 
