@@ -15,6 +15,17 @@ use crate::payload::Payload;
 /// What comes of a call.
 pub type Reply = Result<Payload, Failure>;
 
+/// Of which clients an object wants to hear that they are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Of none.
+    None,
+    /// Of those that hold it, or have held it.
+    Holders,
+    /// Of all, also those that never held it. There should be few such objects, and they should not take long to hear it.
+    All,
+}
+
 /// An object as its server keeps it.
 pub trait Hosted: Any + Send + Sync {
     /// Calls a method.
@@ -43,7 +54,17 @@ pub trait Hosted: Any + Send + Sync {
         None
     }
 
-    /// Takes back what a client holds here that is gone.
+    /// Whether something else than memory is given back when it is dropped, which may take its time or never end.
+    fn has_destructor(&self) -> bool {
+        false
+    }
+
+    /// Who has to be gone for [`client_gone`](Hosted::client_gone) to be called. It is always the same.
+    fn cares_for(&self) -> Clients {
+        Clients::None
+    }
+
+    /// Takes back what a client holds here that is gone. A thread that tells all objects waits for it.
     fn client_gone(&self, client: ClientId) {
         let _nothing = client;
     }
@@ -51,6 +72,12 @@ pub trait Hosted: Any + Send + Sync {
     /// Hears, before [`client_gone`](Hosted::client_gone), that a client is gone that had not given this object back, as it
     /// does before it ends by itself.
     fn holder_gone(&self, client: ClientId) {
+        let _nothing = client;
+    }
+
+    /// Hears that a client has given this object back: it holds it no more. The thread that hears all clients says so, which
+    /// must not be kept waiting.
+    fn given_back(&self, client: ClientId) {
         let _nothing = client;
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Reference {
 impl Drop for Reference {
     fn drop(&mut self) {
         if let Reference::Here(entry) = self {
-            entry.is_let_go();
+            Entry::let_go(entry);
         }
     }
 }

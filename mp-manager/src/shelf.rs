@@ -98,6 +98,10 @@ impl<T: Manageable> Hosted for Shelf<T> {
         T::NAME
     }
 
+    fn has_destructor(&self) -> bool {
+        true
+    }
+
     fn preview(&self) -> String {
         let text = match self.0.try_read() {
             Some(object) => object.preview(),

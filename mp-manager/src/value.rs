@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::call::Call;
 use crate::error::ManagerError;
 use crate::host::Host;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::payload::{Item, Payload};
@@ -83,6 +83,10 @@ impl Hosted for ValueObject {
 
     fn clear(&self) {
         drop(self.0.clear(|value| mem::replace(value, Item::plain(&[]))));
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

@@ -3,6 +3,8 @@
 //! Who works on it says of which version, and begins anew when there is another. Who has done so in vain too often takes
 //! hold of the value: until it lets go, or its process is gone, changes by others wait. Reading never waits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::call::Call;
@@ -16,6 +18,8 @@ use crate::proxy::Proxy;
 pub(crate) struct Versioned<S> {
     state: Mutex<State<S>>,
     let_go: Condvar,
+    /// The client of the holder, or [`NOBODY`]; for who must not wait for a method.
+    held_by: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -25,10 +29,14 @@ struct State<S> {
     holder: Option<Caller>,
 }
 
+/// No client has this number.
+const NOBODY: u64 = u64::MAX;
+
 impl<S> Versioned<S> {
     pub(crate) fn new(value: S) -> Versioned<S> {
         let state = State { value, version: 0, holder: None };
-        Versioned { state: Mutex::new(state), let_go: Condvar::new() }
+        let (let_go, held_by) = (Condvar::new(), AtomicU64::new(NOBODY));
+        Versioned { state: Mutex::new(state), let_go, held_by }
     }
 
     pub(crate) fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
@@ -45,8 +53,12 @@ impl<S> Versioned<S> {
         let mut state = self.state.lock();
         if is_held {
             self.wait(call.caller(), &mut state);
-            // Who is gone lets go of nothing; who goes after this is heard of here.
+            // Who is gone lets go of nothing; who goes after this is heard of here, and finds this number.
+            self.held_by.store(call.caller().client.0, Ordering::Release);
             state.holder = (!call.is_abandoned()).then_some(call.caller());
+            if state.holder.is_none() {
+                self.held_by.store(NOBODY, Ordering::Release);
+            }
         }
         (state.version, read(&state.value))
     }
@@ -87,15 +99,18 @@ impl<S> Versioned<S> {
         self.let_go_if(|holder| holder == caller);
     }
 
-    /// Ends the hold of a client that is gone.
+    /// Ends the hold of a client that is gone. If it has none, that is known without waiting for a method.
     pub(crate) fn client_gone(&self, client: ClientId) {
-        self.let_go_if(|holder| holder.client == client);
+        if self.held_by.load(Ordering::Acquire) == client.0 {
+            self.let_go_if(|holder| holder.client == client);
+        }
     }
 
     fn let_go_if(&self, is_over: impl FnOnce(Caller) -> bool) {
         let mut state = self.state.lock();
         if state.holder.is_some_and(is_over) {
             state.holder = None;
+            self.held_by.store(NOBODY, Ordering::Release);
             self.let_go.notify_all();
         }
     }

@@ -435,3 +435,80 @@ fn m_14_over_the_network_a_holder_that_is_killed_gives_the_lock_and_its_permit_b
 fn q_26_over_the_network_a_consumer_that_was_killed_while_it_waited_gets_no_item() {
     starve(&Far::start().manager, kills(30));
 }
+
+#[test]
+fn who_has_given_a_barrier_back_takes_no_part_though_the_proxy_comes_again() {
+    fn come_and_forward(
+        barrier: BarrierProxy,
+        again: Queue<BarrierProxy>,
+        has: Event,
+    ) -> mp::Result<()> {
+        barrier.wait()?;
+        drop(barrier);
+        let _only_held = again.get()?;
+        has.set();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    let manager = Manager::start().unwrap();
+    let barrier = manager.barrier(2).unwrap();
+    let (again, has) = (Queue::new().unwrap(), Event::new().unwrap());
+    let args = (barrier.clone(), again.clone(), has.clone());
+    let process = mp::Process::start(come_and_forward, args).unwrap();
+    barrier.wait().unwrap();
+    again.put(&barrier).unwrap();
+    has.wait().unwrap();
+    process.kill();
+    process.join().unwrap_err();
+    // Until the server has heard of it.
+    assert_eq!(manager.number_of_objects().unwrap(), 1);
+    assert!(!barrier.broken().unwrap());
+}
+
+#[test]
+fn a_waiter_hears_of_a_repair_though_another_was_faster_to_take_the_lock_over() {
+    fn wait_for_repair(
+        condition: ConditionProxy,
+        repaired: mp::RawValue<u8>,
+        waits: Event,
+    ) -> mp::Result<()> {
+        let mut guard = condition.acquire()?;
+        waits.set();
+        guard.wait_for(|| repaired.get() == 1)?;
+        Ok(())
+    }
+
+    fn hold(condition: ConditionProxy, holds: Event) -> mp::Result<()> {
+        let _guard = condition.acquire()?;
+        holds.set();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    let manager = Manager::start().unwrap();
+    for _ in 0..mp_testing::storm::kills(40) {
+        let condition = manager.condition().unwrap();
+        let repaired = mp::RawValue::new(0_u8).unwrap();
+        let (waits, holds) = (Event::new().unwrap(), Event::new().unwrap());
+        let args = (condition.clone(), repaired.clone(), waits.clone());
+        let waiter = mp::Process::start(wait_for_repair, args).unwrap();
+        waits.wait().unwrap();
+        let holder = mp::Process::start(hold, (condition.clone(), holds.clone())).unwrap();
+        holds.wait().unwrap();
+        holder.kill();
+        // Whoever takes the lock over, repairs and notifies.
+        let guard = loop {
+            if let Some(guard) = condition.try_acquire().unwrap() {
+                break guard;
+            }
+        };
+        repaired.set(1);
+        guard.notify_all().unwrap();
+        drop(guard);
+        assert!(matches!(waiter.join_timeout(Duration::from_secs(20)), Ok(true)));
+        holder.join().unwrap_err();
+    }
+}

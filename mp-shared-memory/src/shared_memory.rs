@@ -199,7 +199,7 @@ impl SharedMemory {
     ///
     /// [`OutOfBounds`](Error::OutOfBounds) if there are not as many; nothing is copied then.
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<(), Error> {
-        region::load(region::part(self.bytes(), offset, to.len())?, to);
+        region::load_long(region::part(self.bytes(), offset, to.len())?, to);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl SharedMemory {
     ///
     /// As [`read_at`](SharedMemory::read_at).
     pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<(), Error> {
-        region::store(region::part(self.bytes(), offset, from.len())?, from);
+        region::store_long(region::part(self.bytes(), offset, from.len())?, from);
         Ok(())
     }
 

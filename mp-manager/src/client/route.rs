@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mp_connection::{Address, Client, Connection, ConnectionError, Waitable};
 use parking_lot::Mutex;
@@ -34,6 +34,9 @@ pub(super) enum Route {
     Network(Network),
 }
 
+/// How long one waits for room in a socket before the rest is left to another thread, which a process that ends does not
+/// wait for.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// So many objects are given back in one packet.
 const MOST_IN_PACKET: usize = 500;
 
@@ -75,7 +78,7 @@ impl Life {
 }
 
 impl Route {
-    /// Gives an object back without ever waiting.
+    /// Gives an object back, hardly ever waiting.
     pub(super) fn release(&self, object: ObjectId, count: u64) {
         match self {
             Route::Local(local) => local.release(object, count),
@@ -136,14 +139,25 @@ impl Local {
         packet::send(&self.control, note, true)
     }
 
-    /// Gives an object back without ever waiting.
+    /// Gives an object back, hardly ever waiting.
     fn release(&self, object: ObjectId, count: u64) {
         let mut unsent = self.unsent.lock();
         if unsent.is_empty() {
-            match packet::send(&self.control, &Note::Release(vec![(object, count)]), false) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            let note = Note::Release(vec![(object, count)]);
+            let full = |sent: &io::Result<()>| {
+                sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            };
+            let mut sent = packet::send(&self.control, &note, false);
+            if full(&sent) {
+                // A server that runs makes room at once. One that does not costs this once, until it runs again.
+                let room = [(self.control.as_fd(), PollFlags::OUT)];
+                let deadline = Instant::now().checked_add(PATIENCE);
+                let _waited = packet::wait(&room, deadline);
+                sent = packet::send(&self.control, &note, false);
+            }
+            if !full(&sent) {
                 // Who is gone has it back.
-                _ => return,
+                return;
             }
             self.ring();
         }

@@ -1,27 +1,53 @@
 //! Where objects end that nothing refers to any more.
 //!
 //! What an object drops may be the last reference to others, and so on: they are dropped one after the other, not one
-//! inside of the other, so a chain of any length ends. The thread that hears the clients never runs code of the user: it
-//! leaves that to another one.
+//! inside of the other, so a chain of any length ends.
+//!
+//! An object of this library is quickly dropped. One of the user has a destructor, which may take its time or never return.
+//! So those that are due in a thread which has other things to do have a thread of their own: there they wait for each
+//! other, and nothing else waits for them. In a thread that runs methods anyway they come after all others that are due.
 
 use std::cell::{Cell, RefCell};
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use mp_context::__private::discard;
 
 use crate::call::Call;
-use crate::host::Host;
-use crate::host::entry::Entry;
+use crate::host::collector;
+use crate::host::departure::{self, Chore};
+use crate::host::worker::{self, Task, Worker, do_each};
 use crate::hosted::{Hosted, Reply};
 
+/// What a thread drops itself.
+#[derive(Clone, Copy)]
+enum Duty {
+    Everything,
+    /// What has no destructor of the user.
+    Quick,
+    Nothing,
+}
+
+/// What a thread has still to drop, while it drops something.
+struct Due {
+    quick: Vec<Box<dyn Hosted>>,
+    slow: Vec<Box<dyn Hosted>>,
+    /// Whether the thread is at it, further down in its stack.
+    at_quick: bool,
+    at_slow: bool,
+}
+
 thread_local! {
-    /// What this thread has still to drop, while it drops something.
-    static WAITING: RefCell<Option<Vec<Box<dyn Hosted>>>> = const { RefCell::new(None) };
-    static LEAVES_IT: Cell<bool> = const { Cell::new(false) };
+    static DUTY: Cell<Duty> = const { Cell::new(Duty::Everything) };
+    static DUE: RefCell<Due> = const { RefCell::new(Due::NONE) };
+}
+
+/// Runs destructors of the user.
+static DESTRUCTORS: Worker<Box<dyn Hosted>> = Worker::new("mp-manager destructors", run);
+
+fn run(objects: &Receiver<Task<Box<dyn Hosted>>>) {
+    do_each(objects, bury);
 }
 
 /// What is in the place of an object that was taken out.
@@ -41,56 +67,71 @@ impl Hosted for Nothing {
     }
 }
 
-enum Task {
-    Drop(Box<dyn Hosted>),
-    /// An object that may keep itself alive.
-    Suspect(Arc<Entry>),
-    /// Somebody wants to know when all that came before is dealt with.
-    Tell(Sender<()>),
-}
-
 /// Has this thread leave the dropping of objects to another one from now on.
 pub(crate) fn leave_to_another() {
-    LEAVES_IT.set(true);
+    DUTY.set(Duty::Nothing);
+}
+
+/// Has this thread leave objects of the user to another one from now on.
+pub(super) fn leave_destructors_to_another() {
+    DUTY.set(Duty::Quick);
 }
 
 /// Drops an object.
 pub(super) fn bury(object: Box<dyn Hosted>) {
-    if LEAVES_IT.try_with(Cell::get).unwrap_or(false)
-        && let Some(tasks) = undertaker()
-    {
-        // It ends with the process only.
-        let _taken = tasks.send(Task::Drop(object));
-        return;
-    }
-    // The thread may be beyond the destructors of its variables.
-    let mut object = Some(object);
-    let is_first = WAITING.try_with(|waiting| match &mut *waiting.borrow_mut() {
-        Some(waiting) => {
-            waiting.extend(object.take());
-            false
-        }
-        waiting => {
-            *waiting = Some(Vec::new());
-            true
-        }
-    });
-    if let Some(object) = object {
-        end(object);
-    }
-    while let Ok(true) = is_first {
-        let next = WAITING.with_borrow_mut(|waiting| waiting.as_mut().and_then(Vec::pop));
-        match next {
-            Some(object) => end(object),
-            None => break,
-        }
-    }
-    if let Ok(true) = is_first {
-        WAITING.set(None);
+    let left = match DUTY.try_with(Cell::get).unwrap_or(Duty::Everything) {
+        Duty::Nothing => return departure::leave(Chore::Drop(object)),
+        Duty::Quick if object.has_destructor() => DESTRUCTORS.give(object),
+        Duty::Quick | Duty::Everything => Err(object),
+    };
+    if let Err(object) = left {
+        bury_here(object);
     }
 }
 
-/// Drops one object, whose destructor is code of the user.
+impl Due {
+    const NONE: Due = Due { quick: Vec::new(), slow: Vec::new(), at_quick: false, at_slow: false };
+
+    fn add(&mut self, object: Box<dyn Hosted>) {
+        if object.has_destructor() { &mut self.slow } else { &mut self.quick }.push(object);
+    }
+
+    /// What is to be dropped next. What is quick does not wait for the destructor that drops it, and nothing is dropped
+    /// inside of what is quick.
+    fn next(&mut self) -> Option<Box<dyn Hosted>> {
+        if self.at_quick {
+            return None;
+        }
+        if let Some(object) = self.quick.pop() {
+            self.at_quick = true;
+            return Some(object);
+        }
+        if self.at_slow {
+            return None;
+        }
+        self.at_slow = !self.slow.is_empty();
+        self.slow.pop()
+    }
+
+    fn is_dropped(&mut self, was_slow: bool) {
+        *(if was_slow { &mut self.at_slow } else { &mut self.at_quick }) = false;
+    }
+}
+
+fn bury_here(object: Box<dyn Hosted>) {
+    // The thread may be beyond the destructors of its variables.
+    if DUE.try_with(|_| ()).is_err() {
+        return end(object);
+    }
+    DUE.with_borrow_mut(|due| due.add(object));
+    while let Some(object) = DUE.with_borrow_mut(Due::next) {
+        let was_slow = object.has_destructor();
+        end(object);
+        DUE.with_borrow_mut(|due| due.is_dropped(was_slow));
+    }
+}
+
+/// Drops one object, whose destructor may be code of the user.
 fn end(object: Box<dyn Hosted>) {
     let type_name = object.type_name();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(object))) {
@@ -99,72 +140,12 @@ fn end(object: Box<dyn Hosted>) {
     }
 }
 
-/// Waits until everything is dropped that was left to the other thread before, for at most `limit`: a destructor may take
-/// its time.
+/// Waits until everything is dealt with that clients left behind who are gone, that is to be dropped, and that may be garbage,
+/// for at most `limit`: a destructor may take its time.
 pub(crate) fn settle(limit: Duration) {
-    if let Some(tasks) = UNDERTAKER.get().and_then(Option::as_ref) {
-        let (tell, told) = mpsc::channel();
-        if tasks.send(Task::Tell(tell)).is_ok() {
-            let _in_time = told.recv_timeout(limit);
-        }
-    }
-}
-
-static UNDERTAKER: OnceLock<Option<Sender<Task>>> = OnceLock::new();
-
-/// `None` if the system has no thread for that.
-fn undertaker() -> Option<&'static Sender<Task>> {
-    let started = UNDERTAKER.get_or_init(|| {
-        let (tasks, work) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("mp-manager drops".to_owned());
-        thread.spawn(move || run(&work)).ok().map(|_runs_on| tasks)
+    worker::settle_all(limit, |left| {
+        departure::settle(left());
+        collector::settle(left());
+        DESTRUCTORS.settle(left());
     });
-    started.as_ref()
-}
-
-fn run(work: &Receiver<Task>) {
-    // All that come within a while are looked at together: in a busy server one look is as good as a hundred.
-    let mut suspects: Vec<Arc<Entry>> = Vec::new();
-    let (mut look_at, mut patience) = (None::<Instant>, PATIENCE);
-    loop {
-        let task = match look_at {
-            None => work.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(at) => work.recv_timeout(at.saturating_duration_since(Instant::now())),
-        };
-        match task {
-            Ok(Task::Drop(object)) => bury(object),
-            Ok(Task::Suspect(entry)) => {
-                suspects.push(entry);
-                look_at = look_at.or_else(|| Instant::now().checked_add(patience));
-            }
-            Ok(Task::Tell(tell)) => {
-                look_at = None;
-                look(&mut suspects);
-                let _listens = tell.send(());
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                look_at = None;
-                let begin = Instant::now();
-                look(&mut suspects);
-                // A server with much in it does not look all the time.
-                patience = PATIENCE.max(10 * begin.elapsed());
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}
-
-fn look(suspects: &mut Vec<Arc<Entry>>) {
-    suspects.iter().for_each(|entry| entry.clear_suspicion());
-    Host::here().collect(mem::take(suspects));
-}
-
-/// How long a suspect waits for others.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// Has an object be looked at that may keep itself alive.
-pub(super) fn suspect(entry: Arc<Entry>) {
-    if let Some(tasks) = undertaker() {
-        let _taken = tasks.send(Task::Suspect(entry));
-    }
 }

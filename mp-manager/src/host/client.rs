@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::host::entry::Entry;
+use crate::hosted::Clients;
 use crate::id::{ClientId, ObjectId};
 use crate::line::Line;
 use crate::reference::Reference;
@@ -25,8 +26,18 @@ pub(crate) struct Client {
     is_gone: AtomicBool,
     /// What ends with the process.
     life: Mutex<Option<Arc<OwnedFd>>>,
-    held: Mutex<HashMap<ObjectId, Grants>>,
+    account: Mutex<Account>,
     lines: Mutex<Vec<Weak<Line>>>,
+}
+
+/// What a client holds, and what it held.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    held: HashMap<ObjectId, Grants>,
+    /// Those that it has given back, as far as they live and want to hear of its end.
+    given_back: HashMap<ObjectId, Weak<Entry>>,
+    /// When there are so many of those, it is time to forget the ones that live no more.
+    many: usize,
 }
 
 /// How often an object was given to a client, and not given back.
@@ -36,11 +47,32 @@ struct Grants {
     count: u64,
 }
 
+impl Account {
+    fn note_given_back(&mut self, entry: &Arc<Entry>) {
+        // If this is the last reference, the object ends first.
+        if Arc::strong_count(entry) == 1 || entry.object().cares_for() != Clients::Holders {
+            return;
+        }
+        self.given_back.insert(entry.id(), Arc::downgrade(entry));
+        if self.given_back.len() > self.many {
+            self.given_back.retain(|_, entry| entry.strong_count() > 0);
+            self.many = 64 + 2 * self.given_back.len();
+        }
+    }
+
+    /// What was held, and what was given back.
+    pub(super) fn close(self) -> (Vec<Reference>, Vec<Reference>) {
+        let held = self.held.into_values().map(|grants| Reference::Here(grants.entry));
+        let given_back = self.given_back.into_values().filter_map(|entry| entry.upgrade());
+        (held.collect(), given_back.map(Reference::Here).collect())
+    }
+}
+
 impl Client {
     pub(crate) fn new(id: ClientId, pid: u32, secret: Option<u64>) -> Client {
-        let (held, lines) = (Mutex::default(), Mutex::default());
+        let (account, lines) = (Mutex::default(), Mutex::default());
         let (is_gone, life) = (AtomicBool::new(false), Mutex::default());
-        Client { id, pid, secret, is_gone, life, held, lines }
+        Client { id, pid, secret, is_gone, life, account, lines }
     }
 
     /// Notes the socket whose other end the process has.
@@ -80,7 +112,7 @@ impl Client {
 
     /// The object with this number, if the client holds it.
     pub(crate) fn find(&self, object: ObjectId) -> Option<Arc<Entry>> {
-        self.held.lock().get(&object).map(|grants| Arc::clone(&grants.entry))
+        self.account.lock().held.get(&object).map(|grants| Arc::clone(&grants.entry))
     }
 
     /// Gives the client what is in a reply; gives the numbers.
@@ -88,14 +120,19 @@ impl Client {
         if references.is_empty() {
             return Vec::new();
         }
-        let mut held = self.held.lock();
-        if self.is_gone() {
-            return Vec::new();
-        }
         let entries = references.iter().filter_map(|reference| match reference {
             Reference::Here(entry) => Some(entry),
             Reference::There(_) => None,
         });
+        let mut account = self.account.lock();
+        if self.is_gone() {
+            drop(account);
+            // They were made for it, maybe, and it has none of them at its end.
+            let caring = entries.filter(|entry| entry.object().cares_for() == Clients::Holders);
+            caring.for_each(|entry| entry.object().client_gone(self.id));
+            return Vec::new();
+        }
+        let held = &mut account.held;
         entries
             .map(|entry| {
                 let new = || Grants { entry: Arc::clone(entry), count: 0 };
@@ -105,12 +142,25 @@ impl Client {
             .collect()
     }
 
+    /// The client gives back an object that it was given so often.
+    pub(crate) fn hears_back(&self, object: ObjectId, count: u64) {
+        let reference = self.take_back(object, count);
+        if let Some(Reference::Here(entry)) = &reference {
+            entry.object().given_back(self.id);
+        }
+    }
+
     /// Takes back what the client gives back: an object that it was given so often. More than it has is all.
     pub(crate) fn take_back(&self, object: ObjectId, count: u64) -> Option<Reference> {
-        let mut held = self.held.lock();
-        let hash_map::Entry::Occupied(mut grants) = held.entry(object) else { return None };
+        let mut account = self.account.lock();
+        let hash_map::Entry::Occupied(mut grants) = account.held.entry(object) else { return None };
         grants.get_mut().count = grants.get().count.saturating_sub(count);
-        (grants.get().count == 0).then(|| Reference::Here(grants.remove().entry))
+        if grants.get().count > 0 {
+            return None;
+        }
+        let entry = grants.remove().entry;
+        account.note_given_back(&entry);
+        Some(Reference::Here(entry))
     }
 
     /// Has a line end with the client.
@@ -124,18 +174,18 @@ impl Client {
         }
     }
 
-    /// Takes everything back: it is gone.
-    pub(crate) fn end(&self) -> Vec<Reference> {
-        let held = {
-            let mut held = self.held.lock();
+    /// Takes everything back: it is gone. Waits for nothing.
+    pub(super) fn end(&self) -> Account {
+        let account = {
+            let mut account = self.account.lock();
             self.is_gone.store(true, Ordering::Release);
-            mem::take(&mut *held)
+            mem::take(&mut *account)
         };
         drop(self.life.lock().take());
         let lines = mem::take(&mut *self.lines.lock());
         for line in lines.iter().filter_map(Weak::upgrade) {
             line.wake();
         }
-        held.into_values().map(|grants| Reference::Here(grants.entry)).collect()
+        account
     }
 }

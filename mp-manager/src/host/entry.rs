@@ -2,32 +2,46 @@
 
 use std::fmt::{self, Debug};
 use std::mem;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Weak};
 
-use crate::host::{Host, burial};
+use crate::host::{Host, burial, collector};
 use crate::hosted::Hosted;
 use crate::id::{ObjectId, ServerId};
 
 /// An object, and its number. Who has a clone of its `Arc` keeps it alive: an account of a client, a message on its way, a
-/// container, a proxy in this process.
+/// container, a proxy in this process. They have it in a [`Reference`](crate::reference::Reference), whose end is noticed.
 pub(crate) struct Entry {
     id: ObjectId,
     object: Box<dyn Hosted>,
     /// The beginnings and the ends of its calls.
     calls: AtomicU64,
-    /// Whether it may have references in it.
+    suspicion: Arc<Suspicion>,
+}
+
+/// Whether an object may be garbage, which is also asked after a reference to it has gone.
+struct Suspicion {
+    entry: Weak<Entry>,
+    /// Whether it may have references in it. Once it may, it always may.
     may_refer: AtomicBool,
-    /// Whether it will be looked at for being garbage.
+    /// Whether it will be looked at.
     is_suspect: AtomicBool,
 }
 
+thread_local! {
+    /// Takes the place of an object that was let go of.
+    static NOBODY: Arc<Entry> = Entry::make(ObjectId::SERVER, Box::new(burial::Nothing));
+}
+
 impl Entry {
-    pub(super) fn new(id: ObjectId, object: Box<dyn Hosted>) -> Entry {
+    pub(super) fn make(id: ObjectId, object: Box<dyn Hosted>) -> Arc<Entry> {
         let mut may_refer = false;
         object.contents(&mut |payload| may_refer |= !payload.references.is_empty());
-        let (calls, is_suspect) = (AtomicU64::new(0), AtomicBool::new(false));
-        Entry { id, object, calls, may_refer: AtomicBool::new(may_refer), is_suspect }
+        Arc::new_cyclic(|entry| {
+            let (may_refer, is_suspect) = (AtomicBool::new(may_refer), AtomicBool::new(false));
+            let suspicion = Suspicion { entry: Weak::clone(entry), may_refer, is_suspect };
+            Entry { id, object, calls: AtomicU64::new(0), suspicion: Arc::new(suspicion) }
+        })
     }
 
     /// How often a call has begun or ended.
@@ -38,7 +52,7 @@ impl Entry {
     /// Runs a call, which may have brought references.
     pub(super) fn during_call<R>(&self, brings_references: bool, run: impl FnOnce() -> R) -> R {
         if brings_references {
-            self.may_refer.store(true, Ordering::Relaxed);
+            self.suspicion.may_refer.store(true, Ordering::Relaxed);
         }
         self.calls.fetch_add(1, Ordering::SeqCst);
         let value = run();
@@ -46,24 +60,37 @@ impl Entry {
         value
     }
 
-    /// What drops a reference says so before: others may be left that come from the object itself.
-    pub(crate) fn is_let_go(self: &Arc<Entry>) {
-        if self.may_refer.load(Ordering::Relaxed)
-            && Arc::strong_count(self) > 1
-            && !self.is_suspect.swap(true, Ordering::Relaxed)
+    /// Ends a reference. If others are left, they may come from the object itself: then it becomes a suspect, *after* this
+    /// one has gone, so that who looks at it does not see that any more.
+    pub(crate) fn let_go(reference: &mut Arc<Entry>) {
+        if Arc::strong_count(reference) == 1 {
+            // The object ends with it.
+            return;
+        }
+        let suspicion = Arc::clone(&reference.suspicion);
+        let nobody = NOBODY.try_with(Arc::clone);
+        let nobody =
+            nobody.unwrap_or_else(|_| Entry::make(ObjectId::SERVER, Box::new(burial::Nothing)));
+        drop(mem::replace(reference, nobody));
+        // Whoever let go before has told before whether the object may refer to something.
+        fence(Ordering::Acquire);
+        // If it is a suspect already, who looks at it next sees what happened before this.
+        if suspicion.may_refer.load(Ordering::Relaxed)
+            && !suspicion.is_suspect.swap(true, Ordering::AcqRel)
+            && let Some(entry) = suspicion.entry.upgrade()
         {
-            burial::suspect(Arc::clone(self));
+            collector::suspect(entry);
         }
     }
 
     /// It is looked at now; what is let go of from now on makes it a suspect again.
     pub(super) fn clear_suspicion(&self) {
-        self.is_suspect.store(false, Ordering::Relaxed);
+        self.suspicion.is_suspect.swap(false, Ordering::AcqRel);
     }
 
-    /// It is known to be garbage, and never looked at again.
-    pub(super) fn end_suspicion(&self) {
-        self.is_suspect.store(true, Ordering::Relaxed);
+    /// It is to be looked at again; gives whether nobody else has seen to that.
+    pub(super) fn renew_suspicion(&self) -> bool {
+        !self.suspicion.is_suspect.swap(true, Ordering::AcqRel)
     }
 
     pub(crate) fn id(&self) -> ObjectId {
@@ -81,7 +108,10 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        Host::here().forget(self.id);
+        if self.id == ObjectId::SERVER {
+            return;
+        }
+        Host::here().forget(self.id, self.object.cares_for());
         burial::bury(mem::replace(&mut self.object, Box::new(burial::Nothing)));
     }
 }

@@ -2,8 +2,11 @@
 
 pub(crate) mod burial;
 pub(crate) mod client;
+mod collector;
 mod cycles;
+mod departure;
 pub(crate) mod entry;
+mod worker;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Debug, Display};
@@ -18,11 +21,10 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::host::client::Client;
 use crate::host::entry::Entry;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
 use crate::payload::Payload;
 use crate::proxy::Proxy;
-use crate::reference::Reference;
 use crate::registry;
 use crate::server::Service;
 
@@ -30,6 +32,8 @@ use crate::server::Service;
 pub(crate) struct Host {
     id: ServerId,
     objects: Mutex<BTreeMap<ObjectId, Weak<Entry>>>,
+    /// Those of them that want to hear of the end of every client.
+    caring: Mutex<BTreeMap<ObjectId, Weak<Entry>>>,
     last_object: AtomicU64,
     clients: Mutex<HashMap<ClientId, Arc<Client>>>,
     last_client: AtomicU64,
@@ -87,6 +91,7 @@ impl Host {
             Host {
                 id,
                 objects: Mutex::default(),
+                caring: Mutex::default(),
                 last_object: AtomicU64::new(0),
                 clients: Mutex::default(),
                 last_client: AtomicU64::new(0),
@@ -114,12 +119,18 @@ impl Host {
     /// Keeps an object for as long as the reference or one made from it lives.
     pub(crate) fn add(&self, object: Box<dyn Hosted>) -> Arc<Entry> {
         let id = ObjectId(self.last_object.fetch_add(1, Ordering::Relaxed) + 1);
-        let entry = Arc::new(Entry::new(id, object));
+        let entry = Entry::make(id, object);
+        if entry.object().cares_for() == Clients::All {
+            self.caring.lock().insert(id, Arc::downgrade(&entry));
+        }
         self.objects.lock().insert(id, Arc::downgrade(&entry));
         entry
     }
 
-    fn forget(&self, object: ObjectId) {
+    fn forget(&self, object: ObjectId, cares_for: Clients) {
+        if cares_for == Clients::All {
+            self.caring.lock().remove(&object);
+        }
         self.objects.lock().remove(&object);
     }
 
@@ -136,22 +147,16 @@ impl Host {
         client
     }
 
-    /// Takes back all that a client held that is gone.
+    /// A client is gone; what it held is taken back soon, by another thread. Waits for nothing.
     pub(crate) fn dismiss(&self, client: &Client) {
-        self.clients.lock().remove(&client.id());
-        let held = client.end();
-        for reference in &held {
-            if let Reference::Here(entry) = reference {
-                entry.object().holder_gone(client.id());
-            }
-        }
-        {
-            let _census = self.census.read_recursive();
-            for object in self.all() {
-                object.object().client_gone(client.id());
-            }
-        }
-        drop(held);
+        let known = self.clients.lock().remove(&client.id());
+        drop(known);
+        departure::leave(departure::Chore::Departed(client.id(), client.end()));
+    }
+
+    /// Who wants to hear of the end of every client.
+    fn caring(&self) -> Vec<Arc<Entry>> {
+        self.caring.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Tells all clients that they are none any more.
@@ -175,18 +180,23 @@ impl Host {
         self.clients.lock().get(&client).cloned()
     }
 
-    /// Empties objects, and others that they lead to, which only keep themselves alive.
-    fn collect(&self, suspects: Vec<Arc<Entry>>) {
-        let garbage = {
+    /// Empties objects, and others that they lead to, which only keep themselves alive. Gives those that are to be looked at
+    /// again.
+    fn collect(&self, suspects: Vec<Arc<Entry>>) -> Vec<Arc<Entry>> {
+        let judged = {
             let _census = self.census.write();
-            cycles::garbage_from(&suspects)
+            cycles::judge(&suspects)
         };
         drop(suspects);
+        let (garbage, undecided) = judged.into_parts();
         // What they let go of now are each other.
-        garbage.iter().for_each(|entry| entry.end_suspicion());
+        for entry in &garbage {
+            entry.renew_suspicion();
+        }
         for entry in garbage {
             entry.object().clear();
         }
+        undecided
     }
 
     fn all(&self) -> Vec<Arc<Entry>> {
@@ -271,5 +281,106 @@ fn guarded(run: impl FnOnce() -> Reply) -> Reply {
 impl Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Host({} objects)", self.objects.lock().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, Sender};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reference::Reference;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Says which clients it is told of, and waits to be let go on.
+    struct Told {
+        cares_for: Clients,
+        tell: Sender<ClientId>,
+        go_on: Mutex<Option<Receiver<()>>>,
+    }
+
+    impl Hosted for Told {
+        fn serve(&self, _: &str, call: &Call<'_>) -> Reply {
+            call.unknown_method("told")
+        }
+
+        fn type_name(&self) -> &'static str {
+            "told"
+        }
+
+        fn preview(&self) -> String {
+            String::new()
+        }
+
+        fn cares_for(&self) -> Clients {
+            self.cares_for
+        }
+
+        fn client_gone(&self, client: ClientId) {
+            self.tell.send(client).unwrap();
+            if let Some(go_on) = &*self.go_on.lock() {
+                go_on.recv().unwrap();
+            }
+        }
+    }
+
+    fn told(cares_for: Clients) -> (Arc<Entry>, Receiver<ClientId>) {
+        let (tell, told) = mpsc::channel();
+        let object = Told { cares_for, tell, go_on: Mutex::new(None) };
+        (Host::here().add(Box::new(object)), told)
+    }
+
+    /// That an object has been told of a client, of all those that other tests have.
+    fn is_told(told: &Receiver<ClientId>, client: &Client) -> bool {
+        burial::settle(LONG);
+        told.try_iter().any(|gone| gone == client.id())
+    }
+
+    #[test]
+    fn who_had_an_object_is_missed_there_and_nowhere_else() {
+        let host = Host::here();
+        let (held, held_told) = told(Clients::Holders);
+        let (given_back, given_back_told) = told(Clients::Holders);
+        let (elsewhere, elsewhere_told) = told(Clients::Holders);
+        let (_of_all, of_all_told) = told(Clients::All);
+        let client = host.admit(1, None);
+        let granted = [&held, &given_back].map(|entry| Reference::Here(Arc::clone(entry)));
+        client.grant(&granted);
+        drop(client.take_back(given_back.id(), 1));
+        host.dismiss(&client);
+        assert!(is_told(&held_told, &client));
+        assert!(is_told(&given_back_told, &client));
+        assert!(is_told(&of_all_told, &client));
+        assert!(!is_told(&elsewhere_told, &client));
+
+        // What was on its way to it hears it, too.
+        client.grant(&[Reference::Here(elsewhere)]);
+        assert!(is_told(&elsewhere_told, &client));
+    }
+
+    /// The end of one client was told to every object by the thread that hears all others.
+    #[test]
+    fn a_busy_object_does_not_hold_up_who_hears_that_a_client_is_gone() {
+        let (host, (go_on, wait)) = (Host::here(), mpsc::channel());
+        let (tell, told) = mpsc::channel();
+        let go_on_told = Mutex::new(Some(wait));
+        let entry =
+            host.add(Box::new(Told { cares_for: Clients::Holders, tell, go_on: go_on_told }));
+        let clients = [(); 2].map(|()| host.admit(1, None));
+        for client in &clients {
+            client.grant(&[Reference::Here(Arc::clone(&entry))]);
+        }
+        for client in &clients {
+            host.dismiss(client);
+            assert!(host.is_gone(client.id()));
+        }
+        assert_eq!(told.recv_timeout(LONG).unwrap(), clients[0].id());
+        go_on.send(()).unwrap();
+        assert_eq!(told.recv_timeout(LONG).unwrap(), clients[1].id());
+        go_on.send(()).unwrap();
+        burial::settle(LONG);
+        assert_eq!(Arc::strong_count(&entry), 1);
     }
 }

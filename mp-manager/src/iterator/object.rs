@@ -136,6 +136,10 @@ impl Hosted for IteratorObject {
         text.to_owned()
     }
 
+    fn has_destructor(&self) -> bool {
+        true
+    }
+
     fn clear(&self) {
         let mut state = self.state.lock();
         if let State::Idle(source) = mem::replace(&mut *state, State::Over) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::call::Call;
 use crate::failure::{Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::list::ListProxy;
 use crate::managed::Manageable;
@@ -252,6 +252,10 @@ impl Hosted for ListObject {
 
     fn clear(&self) {
         drop(self.0.clear(mem::take));
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

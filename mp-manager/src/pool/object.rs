@@ -8,7 +8,7 @@ use mp_pool::{Pool, PoolError};
 use crate::call::Call;
 use crate::failure::Refusal;
 use crate::host::Host;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::departures::Departures;
 use crate::pool::outcome::OutcomeObject;
@@ -60,7 +60,10 @@ impl PoolObject {
     fn submit(&self, call: &Call<'_>) -> Reply {
         let (mut chunks, order, items): (_, _, Option<Vec<u64>>) = ordered(call)?;
         for (chunk, items) in chunks.iter_mut().zip(items.iter().flatten()) {
-            chunk.items = usize::try_from(*items).unwrap_or(usize::MAX);
+            // No item takes less than a byte.
+            let fits = usize::try_from(*items).ok().filter(|items| *items <= chunk.args.len());
+            let wrong = || Refusal::Value(format!("no {items} items are in that many bytes"));
+            chunk.items = fits.ok_or_else(wrong)?;
         }
         let object = OutcomeObject::new(call.caller().client, |progress| {
             let progress = items.is_some().then_some(progress);
@@ -131,6 +134,14 @@ impl Hosted for PoolObject {
 
     fn preview(&self) -> String {
         format!("{:?}", self.pool)
+    }
+
+    fn has_destructor(&self) -> bool {
+        true
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

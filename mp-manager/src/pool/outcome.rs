@@ -9,7 +9,7 @@ use mp_sync::parts::{after, has_passed};
 use parking_lot::{Condvar, Mutex};
 
 use crate::call::Call;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::request::{failed, packed, results};
 
@@ -117,6 +117,10 @@ impl Hosted for OutcomeObject {
 
     fn preview(&self) -> String {
         format!("{:?}", self.result)
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::pool::request::{chunks, packed};
 
@@ -187,6 +187,10 @@ impl Hosted for StreamObject {
         let pending = self.pending.lock().len();
         let arrived = self.arrivals.state.lock().numbers.len();
         format!("<{pending} chunks, of which {arrived} have a result>")
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

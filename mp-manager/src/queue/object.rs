@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::call::Call;
 use crate::failure::{Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::payload::{Item, Payload};
 use crate::proxy::TypedProxy;
@@ -225,6 +225,10 @@ impl Hosted for QueueObject {
     fn clear(&self) {
         let items = mem::take(&mut self.state.lock().items);
         drop(items);
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::Holders
     }
 
     fn client_gone(&self, client: ClientId) {

@@ -254,7 +254,7 @@ impl State {
             }
             (Note::Release(objects), Some(client)) => {
                 for (object, count) in objects {
-                    drop(client.take_back(object, count));
+                    client.hears_back(object, count);
                 }
             }
             (Note::Pledge { number, socket }, Some(client)) => {

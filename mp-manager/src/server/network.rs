@@ -10,9 +10,10 @@ use std::time::Duration;
 use mp_connection::{Address, Connection, ConnectionError, Listener, Waitable};
 use mp_shared_memory::session;
 
-use crate::host::Host;
 use crate::host::client::Client;
+use crate::host::{Host, burial};
 use crate::line::Line;
+use crate::reference::Reference;
 use crate::server::keeper::Order;
 use crate::server::note::{Membership, Opened, Opening, Release, Welcome};
 use crate::server::{Service, serving};
@@ -87,6 +88,7 @@ fn hear_stranger(
     welcome: impl FnOnce(&Client) -> Welcome,
 ) -> Result<(), ConnectionError> {
     network::watch_over(connection);
+    burial::leave_to_another();
     if !connection.poll(Some(OPENING_LIMIT))? {
         return Ok(());
     }
@@ -119,8 +121,10 @@ fn hear_stranger(
         },
         Opening::Pledge { client, objects } => {
             let client = member(client);
-            let find = |object| client.as_ref().and_then(|client| client.find(object));
-            let promised: Option<Vec<Arc<_>>> = objects.into_iter().map(find).collect();
+            let find = |object| {
+                client.as_ref().and_then(|client| client.find(object)).map(Reference::Here)
+            };
+            let promised: Option<Vec<Reference>> = objects.into_iter().map(find).collect();
             match &promised {
                 Some(_) => {
                     connection.send(&Opened::Done)?;
@@ -146,6 +150,6 @@ fn hear_releases(connection: &Connection, client: &Client) -> Result<(), Connect
             Err(error) => return Err(error),
         };
         let Release { object, count } = mp_reduction::decode_from(&bytes, &Default::default())?;
-        drop(client.take_back(object, count));
+        client.hears_back(object, count);
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::call::Call;
 use crate::error::ManagerError;
 use crate::failure::{BarrierBreak, Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::TypedProxy;
@@ -143,6 +143,14 @@ impl Hosted for BarrierObject {
         let (parties, state) = (self.parties, self.state.lock());
         let broken = if state.broken.is_some() { ", broken" } else { "" };
         format!("<Barrier(parties={parties}, waiting={}{broken})>", state.line.len())
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::All
+    }
+
+    fn given_back(&self, client: ClientId) {
+        self.state.lock().members.remove(&client);
     }
 
     fn holder_gone(&self, client: ClientId) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::Call;
 use crate::error::ManagerError;
 use crate::failure::{Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::{Proxy, TypedProxy};
@@ -37,7 +37,7 @@ inventory::submit! {
 #[derive(Debug)]
 struct ConditionObject {
     lock: Arc<Mutual>,
-    /// May be locked by one who has locked the state of `lock`, and not the other way round.
+    /// Who has this locked may lock the state of `lock`, and not the other way round.
     line: Mutex<Line<Told>>,
 }
 
@@ -71,30 +71,26 @@ impl ConditionObject {
 
     fn wait(&self, call: &Call<'_>, limit: Limit) -> Result<Waited, Failure> {
         let deadline = limit.deadline();
-        loop {
-            let mut line = self.line.lock();
-            self.lock.check_held(call)?;
-            // Who notifies has the lock, and so comes after this.
-            let waiter = line.join(call, ());
-            let hold = self.lock.give_up(call)?;
-            let told = waiter.sleep(&mut line, call, deadline);
-            if told.is_none() {
-                let _none = line.leave(&waiter);
-            }
-            drop(line);
-            let taken = self.lock.take_again(call, hold);
-            let is_notified = told == Some(Told::Notified);
-            if is_notified && !call.is_there(call.caller().client) {
-                // It was killed before it could do anything with that.
-                self.notify(call, 1);
-            }
-            let Got { died } = taken?;
-            let is_over = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if is_notified || died.is_some() || is_over {
-                return Ok(Waited { is_notified, died });
-            }
-            // Somebody else has taken over what it was woken for.
+        let mut line = self.line.lock();
+        self.lock.check_held(call)?;
+        // Who notifies has the lock, and so comes after this.
+        let waiter = line.join(call, ());
+        let hold = self.lock.give_up(call)?;
+        let told = waiter.sleep(&mut line, call, deadline);
+        if told.is_none() {
+            let _none = line.leave(&waiter);
         }
+        drop(line);
+        let taken = self.lock.take_again(call, hold);
+        if told == Some(Told::Notified) && !call.is_there(call.caller().client) {
+            // It was killed before it could do anything with that.
+            self.notify(call, 1);
+        }
+        let Got { died } = taken?;
+        // If somebody else was faster than the heir to take the lock over, that one may have notified those who waited, of
+        // whom this is none any more.
+        let is_notified = told == Some(Told::Notified) || (told.is_some() && died.is_none());
+        Ok(Waited { is_notified, died })
     }
 
     fn notify(&self, call: &Call<'_>, count: u64) {
@@ -144,6 +140,10 @@ impl Hosted for ConditionObject {
 
     fn preview(&self) -> String {
         format!("<Condition({}, waiting={})>", self.lock.text(), self.line.lock().len())
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::All
     }
 
     fn client_gone(&self, client: ClientId) {
@@ -306,8 +306,9 @@ impl ConditionProxy {
 impl ManagedConditionGuard<'_> {
     /// Gives the lock up, however often it is held, sleeps until notified, and holds it again as often.
     ///
-    /// It also returns when another holder of the lock was killed and this waiter is the one that took the lock over: then
-    /// [`owner_died`](ManagedConditionGuard::owner_died) says so, for what it had waited for may never come.
+    /// It also returns when another holder of the lock was killed and this waiter is to take the lock over, for what it had
+    /// waited for may never come: [`owner_died`](ManagedConditionGuard::owner_died) says so, unless somebody else was
+    /// faster. So look at what you wait for.
     ///
     /// # Errors
     ///

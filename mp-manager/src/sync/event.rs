@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::call::Call;
 use crate::error::ManagerError;
 use crate::failure::Failure;
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::TypedProxy;
@@ -90,6 +90,10 @@ impl Hosted for EventObject {
 
     fn preview(&self) -> String {
         format!("<Event {}>", if self.0.lock().is_set { "set" } else { "unset" })
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::All
     }
 
     fn client_gone(&self, client: ClientId) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
 use crate::failure::{Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::{Caller, ClientId};
 use crate::sync::core::{Limit, Line, abandoned};
 
@@ -257,6 +257,10 @@ impl Hosted for MutualObject {
 
     fn preview(&self) -> String {
         self.0.text()
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::All
     }
 
     fn client_gone(&self, client: ClientId) {

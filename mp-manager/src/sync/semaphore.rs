@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::call::Call;
 use crate::error::ManagerError;
 use crate::failure::{Failure, Refusal};
-use crate::hosted::{Hosted, Reply};
+use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::ClientId;
 use crate::manager::Manager;
 use crate::proxy::{Proxy, TypedProxy};
@@ -173,6 +173,10 @@ impl Hosted for SemaphoreObject {
     fn preview(&self) -> String {
         let name = if self.is_bounded { "BoundedSemaphore" } else { "Semaphore" };
         format!("<{name}(value={})>", self.state.lock().value)
+    }
+
+    fn cares_for(&self) -> Clients {
+        Clients::All
     }
 
     fn client_gone(&self, client: ClientId) {

@@ -1,0 +1,78 @@
+//! What is left to do when a client is gone, and when the keeper has dropped an object.
+//!
+//! The keeper notes that a client is gone and hears the others again. Here its objects are told, of which any may be in a
+//! method that takes its time, and what it held is dropped: one client after the other, in the order in which they went.
+//!
+//! Told are those that care: [`Clients::All`] of every client, [`Clients::Holders`] of those that held them at the end, or
+//! had given them back. So the end of a client takes as long as that client had objects, not as long as there are any.
+
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use mp_context::__private::catch;
+
+use crate::host::client::Account;
+use crate::host::worker::{Task, Worker, do_each};
+use crate::host::{Host, burial};
+use crate::hosted::{Clients, Hosted};
+use crate::id::ClientId;
+use crate::reference::Reference;
+
+static WORKER: Worker<Chore> = Worker::new("mp-manager departures", run);
+
+pub(super) enum Chore {
+    /// A client is gone, and this is what it held.
+    Departed(ClientId, Account),
+    Drop(Box<dyn Hosted>),
+}
+
+fn run(chores: &Receiver<Task<Chore>>) {
+    burial::leave_destructors_to_another();
+    do_each(chores, Chore::run);
+}
+
+/// Has something be done by another thread, and never waits for it.
+pub(super) fn leave(chore: Chore) {
+    if let Err(chore) = WORKER.give(chore) {
+        chore.run();
+    }
+}
+
+/// Waits until everything is done that was left to do before, for at most `limit`.
+pub(super) fn settle(limit: Duration) {
+    WORKER.settle(limit);
+}
+
+impl Chore {
+    fn run(self) {
+        match self {
+            Chore::Departed(client, account) => depart(client, account),
+            Chore::Drop(object) => burial::bury(object),
+        }
+    }
+}
+
+fn depart(client: ClientId, account: Account) {
+    let (held, given_back) = account.close();
+    for reference in &held {
+        tell(reference, |object| object.holder_gone(client));
+    }
+    let is_holders = |reference: &&Reference| match reference {
+        Reference::Here(entry) => entry.object().cares_for() == Clients::Holders,
+        Reference::There(_) => false,
+    };
+    for reference in held.iter().chain(&given_back).filter(is_holders) {
+        tell(reference, |object| object.client_gone(client));
+    }
+    for entry in Host::here().caring() {
+        // As such: what was let go of meanwhile is looked at again.
+        tell(&Reference::Here(entry), |object| object.client_gone(client));
+    }
+}
+
+fn tell(reference: &Reference, what: impl FnOnce(&dyn Hosted)) {
+    let Reference::Here(entry) = reference else { return };
+    if let Err(panicked) = catch(|| what(entry.object())) {
+        log::error!("an object does not hear that a client is gone: {}", panicked.message());
+    }
+}
