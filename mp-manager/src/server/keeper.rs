@@ -200,9 +200,10 @@ impl State {
     }
 
     fn promise(&mut self, key: (ClientId, u64), entry: Arc<Entry>) {
+        let reference = Reference::Here(entry);
         let source = self.pledges.get(&key).and_then(|number| self.sources.get_mut(number));
         if let Some(Source { kind: SourceKind::Pledge { promised, .. }, .. }) = source {
-            promised.push(Reference::Here(entry));
+            promised.push(reference);
         }
     }
 
