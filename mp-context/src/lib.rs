@@ -47,7 +47,7 @@ pub use wait::{
 pub mod __private {
     pub use crate::exit::{finish, is_finishing};
     pub use crate::init::init_before_main;
-    pub use crate::panic::{__mp_begin_short_backtrace, catch, catch_in_thread, discard, text_of};
+    pub use crate::panic::{__mp_begin_short_backtrace, catch, discard, text_of};
     pub use crate::state::completion::{Completion, End};
     pub use crate::sys::constructors::{Constructor, ConstructorArguments};
     pub use crate::sys::image::{Job, job_at, offset_of_job};

@@ -107,11 +107,7 @@ pub fn catch<R>(target: impl FnOnce() -> R) -> Result<R, RemoteException> {
 }
 
 /// Runs the function of a `Thread`, turning a panic into what its joiners get.
-///
-/// # Errors
-///
-/// The panic.
-pub fn catch_in_thread<R>(
+pub(crate) fn catch_in_thread<R>(
     function: impl FnOnce() -> R,
     origin: impl FnOnce() -> Origin,
 ) -> Result<R, RemoteException> {

@@ -3,7 +3,6 @@
 //! It knows the arguments and the caller, and makes the reply. What a method does is left to the object, and how a call comes
 //! and its reply goes to [`server`](crate::server).
 
-use mp_remote_exception::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -68,18 +67,6 @@ impl<'a> Call<'a> {
     /// That the value cannot be encoded.
     pub fn reply<T: Serialize + ?Sized>(&self, value: &T) -> Reply {
         Payload::encode(self.host.id(), value).map_err(|error| Failure::Result(in_full(&error)))
-    }
-
-    /// What a call gives that returned an error or a value.
-    ///
-    /// # Errors
-    ///
-    /// The error, or that the value cannot be encoded.
-    pub fn reply_result<T: Serialize, E: Into<Error>>(&self, result: Result<T, E>) -> Reply {
-        match result {
-            Ok(value) => self.reply(&value),
-            Err(error) => Err(Failure::raised(error)),
-        }
     }
 
     /// What a call gives for a method that the object does not have.

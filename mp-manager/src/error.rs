@@ -195,7 +195,6 @@ impl ManagerError {
             Refusal::Index { index, len } => ManagerError::Index { index, len },
             Refusal::Missing { key } => ManagerError::Missing { key },
             Refusal::Value(text) => ManagerError::Value(text),
-            Refusal::Changed => ManagerError::Value("it was changed meanwhile".to_owned()),
             Refusal::Full => ManagerError::Queue(QueueError::Full),
             Refusal::Empty => ManagerError::Queue(QueueError::Empty),
             Refusal::TooManyTaskDone => ManagerError::Queue(QueueError::TooManyTaskDone),

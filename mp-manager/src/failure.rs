@@ -59,8 +59,6 @@ pub enum Refusal {
     },
     /// A value that cannot be.
     Value(String),
-    /// The list was changed since it was read.
-    Changed,
     /// A queue has no room.
     Full,
     /// A queue has no item.

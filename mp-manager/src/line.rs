@@ -8,6 +8,7 @@ use mp_connection::{Connection, ConnectionError, Pipe};
 use mp_queues::QueueError;
 use mp_queues::parts::Messages;
 use mp_reduction::{Attachments, MAX_DESCRIPTORS, Message};
+use mp_sync::parts::has_passed;
 use serde::{Deserialize, Serialize};
 
 use crate::error::in_full;
@@ -121,7 +122,7 @@ impl Line {
                     }
                 } else if is_over() {
                     return Ok(Waited::Over);
-                } else if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                } else if has_passed(deadline) {
                     return Ok(Waited::TimedOut);
                 }
             },

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::ManagerError;
 use crate::manager::Manager;
+use crate::payload::Payload;
 use crate::pool::request::Chunks;
 use crate::proxy::{Proxy, TypedProxy};
 use crate::typed::proxy_traits;
@@ -208,7 +209,7 @@ impl PoolCalls {
         chunks.add(&call, &args).map_err(ManagerError::Pool)?;
         drop(args);
         let request = chunks.ordered(call.order(&self.options), None::<Vec<u64>>)?;
-        let decode = move |reply: &crate::payload::Payload| {
+        let decode = move |reply: &Payload| {
             call.decode(&reply.bytes, &reply.attachments).map_err(ManagerError::Pool)
         };
         Ok(PoolResult::new(self.proxy.ask("submit", request)?, None, Box::new(decode)))
@@ -327,12 +328,7 @@ impl PoolCalls {
         let (chunks, lens) = self.cut(&call, items)?;
         let request = chunks.ordered(call.order(&self.options), ())?;
         let reply = self.proxy.call_encoded("run", request)?;
-        let mut results = Vec::new();
-        request::each_result(&self.proxy, &reply, lens.len(), |bytes, attachments| {
-            results.append(&mut call.decode(bytes, attachments)?);
-            Ok(())
-        })?;
-        Ok(results)
+        results_of(&call, &self.proxy, &reply, lens.len())
     }
 
     /// Has all items worked on, and does not wait.
@@ -352,14 +348,7 @@ impl PoolCalls {
         let hook = progress(&self.options);
         let request = chunks.ordered(call.order(&self.options), hook.is_some().then_some(lens))?;
         let (proxy, pool) = (self.proxy.ask("submit", request)?, self.proxy.clone());
-        let decode = move |reply: &crate::payload::Payload| {
-            let mut results = Vec::new();
-            request::each_result(&pool, reply, count, |bytes, attachments| {
-                results.append(&mut call.decode(bytes, attachments)?);
-                Ok(())
-            })?;
-            Ok(results)
-        };
+        let decode = move |reply: &Payload| results_of(&call, &pool, reply, count);
         let reports = hook.map(|hook| result::Reports::new(items, hook));
         Ok(PoolResult::new(proxy, reports, Box::new(decode)))
     }
@@ -404,6 +393,25 @@ impl PoolCalls {
     {
         PoolImap::begin(self, Call::imap(function), items.into_iter(), false)
     }
+}
+
+/// The results of all chunks of a map, as many as there are.
+fn results_of<T, R>(
+    call: &Call<[T], Vec<R>>,
+    pool: &Proxy,
+    reply: &Payload,
+    count: usize,
+) -> Result<Vec<R>, ManagerError>
+where
+    T: Serialize + DeserializeOwned,
+    R: Serialize + DeserializeOwned,
+{
+    let mut results = Vec::new();
+    request::each_result(pool, reply, count, |bytes, attachments| {
+        results.append(&mut call.decode(bytes, attachments)?);
+        Ok(())
+    })?;
+    Ok(results)
 }
 
 impl Debug for PoolCalls {

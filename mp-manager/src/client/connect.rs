@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mp_connection::{Address, Client, Connection, ConnectionError};
 use mp_reduction::DupFd;
+use mp_sync::parts::{after, has_passed};
 use parking_lot::Mutex;
 use rustix::event::PollFlags;
 
@@ -68,14 +69,14 @@ pub(crate) fn join_with(control: OwnedFd, welcome: Welcome) -> Result<Arc<Server
 /// Waits for what a server says first.
 pub(crate) fn receive_welcome(control: &OwnedFd, limit: Duration) -> Result<Welcome, ManagerError> {
     let failed = || ManagerError::system("hear a server");
-    let deadline = Instant::now().checked_add(limit);
+    let deadline = after(limit);
     loop {
         match packet::receive(control).map_err(failed())? {
             Received::Message(message) => return message.decode().map_err(ManagerError::Decode),
             Received::Lost | Received::End => {
                 return Err(ManagerError::Disconnected { server: "(unknown)".to_owned(), pid: 0 });
             }
-            Received::Nothing if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+            Received::Nothing if has_passed(deadline) => {
                 let what = "being taken as a client by a server".to_owned();
                 return Err(ManagerError::Timeout { what, limit });
             }

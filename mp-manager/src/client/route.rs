@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mp_connection::{Address, Client, Connection, ConnectionError, Waitable};
+use mp_sync::parts::after;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
 
@@ -151,8 +152,7 @@ impl Local {
             if full(&sent) {
                 // A server that runs makes room at once. One that does not costs this once, until it runs again.
                 let room = [(self.control.as_fd(), PollFlags::OUT)];
-                let deadline = Instant::now().checked_add(PATIENCE);
-                let _waited = packet::wait(&room, deadline);
+                let _waited = packet::wait(&room, after(PATIENCE));
                 sent = packet::send(&self.control, &note, false);
             }
             if !full(&sent) {

@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mp_connection::{Connection, ConnectionError, Waitable};
 use mp_reduction::{Attachments, DupFd, decode_from};
+use mp_sync::parts::after;
 use rustix::event::PollFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -111,7 +112,7 @@ impl Server {
         arguments: Payload,
         limit: Option<Duration>,
     ) -> Result<Payload, ManagerError> {
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let deadline = limit.and_then(after);
         if self.is_gone() {
             return Err(self.gone());
         }
@@ -264,7 +265,7 @@ impl Server {
         local.tell(&note).map_err(|error| self.told(error))?;
         // What is not kept must not be sent.
         drop(note);
-        let deadline = Instant::now().checked_add(WELCOME_LIMIT);
+        let deadline = after(WELCOME_LIMIT);
         let hear = ManagerError::system("hear whether a server keeps what is in a message");
         packet::wait(&[(ours.as_fd(), PollFlags::IN)], deadline).map_err(hear)?;
         match packet::receive(&ours) {
@@ -315,7 +316,7 @@ impl Server {
 
     /// Sleeps until the server is gone, for at most `limit`; whether it is.
     pub(crate) fn wait_until_gone(&self, limit: Duration) -> bool {
-        let deadline = Instant::now().checked_add(limit);
+        let deadline = after(limit);
         let Ok(socket) = self.route.lifeline() else { return self.is_gone() };
         let ready = packet::wait(&[(socket.as_fd(), PollFlags::RDHUP)], deadline);
         if ready.is_ok_and(|ready| !ready[0].is_empty()) {

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mp_sync::parts::after;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,10 @@ use crate::proxy::{Proxy, TypedProxy};
 use crate::reference::Reference;
 use crate::registry::Registered;
 use crate::sync::core::{Limit, Line};
-use crate::sync::give_back;
 use crate::sync::lock::LockProxy;
 use crate::sync::mutual::{Got, Mutual, MutualObject};
 use crate::sync::rlock::RLockProxy;
+use crate::sync::{acquire, acquire_limited, give_back};
 use crate::typed::typed_proxy;
 
 inventory::submit! {
@@ -252,11 +253,7 @@ impl ConditionProxy {
     ///
     /// [`ManagerError::Disconnected`].
     pub fn acquire(&self) -> Result<ManagedConditionGuard<'_>, ManagerError> {
-        loop {
-            if let Some(guard) = self.acquire_limited(Limit::FOR_EVER)? {
-                return Ok(guard);
-            }
-        }
+        Ok(self.guard(acquire(self.as_proxy())?))
     }
 
     /// Takes the lock, sleeping no longer than `timeout`; `None` if it was not free by then.
@@ -268,7 +265,7 @@ impl ConditionProxy {
         &self,
         timeout: Duration,
     ) -> Result<Option<ManagedConditionGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::of(timeout))
+        Ok(acquire_limited(self.as_proxy(), Limit::of(timeout))?.map(|got| self.guard(got)))
     }
 
     /// Takes the lock if it is free; waits for nobody but the server.
@@ -277,19 +274,11 @@ impl ConditionProxy {
     ///
     /// As [`acquire`](ConditionProxy::acquire).
     pub fn try_acquire(&self) -> Result<Option<ManagedConditionGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::NONE)
+        Ok(acquire_limited(self.as_proxy(), Limit::NONE)?.map(|got| self.guard(got)))
     }
 
-    fn acquire_limited(
-        &self,
-        limit: Limit,
-    ) -> Result<Option<ManagedConditionGuard<'_>>, ManagerError> {
-        let got: Option<Got> = self.as_proxy().call("acquire", &(limit,))?;
-        Ok(got.map(|Got { died }| ManagedConditionGuard {
-            condition: self,
-            died,
-            _stays_in_its_thread: PhantomData,
-        }))
+    fn guard(&self, Got { died }: Got) -> ManagedConditionGuard<'_> {
+        ManagedConditionGuard { condition: self, died, _stays_in_its_thread: PhantomData }
     }
 
     /// How many wait and have not been notified, at this moment.
@@ -351,7 +340,7 @@ impl ManagedConditionGuard<'_> {
         timeout: Duration,
         mut predicate: impl FnMut() -> bool,
     ) -> Result<bool, ManagerError> {
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = after(timeout);
         loop {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             let holds = predicate();

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mp_sync::parts::{after, has_passed};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ impl Limit {
     /// When it is over, if it begins now.
     pub(crate) fn deadline(self) -> Option<Instant> {
         let nanos = u64::try_from(self.0).ok()?;
-        Instant::now().checked_add(Duration::from_nanos(nanos))
+        after(Duration::from_nanos(nanos))
     }
 }
 
@@ -63,8 +64,7 @@ impl<T> Waiter<T> {
     ) -> Option<T> {
         loop {
             let told = self.told.lock().take();
-            let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
-            if told.is_some() || call.is_abandoned() || is_over() {
+            if told.is_some() || call.is_abandoned() || has_passed(deadline) {
                 return told;
             }
             match deadline {

@@ -7,8 +7,8 @@ use crate::manager::Manager;
 use crate::proxy::TypedProxy;
 use crate::registry::Registered;
 use crate::sync::core::Limit;
-use crate::sync::give_back;
 use crate::sync::mutual::{Got, MutualObject};
+use crate::sync::{acquire, acquire_limited, give_back};
 use crate::typed::typed_proxy;
 
 inventory::submit! {
@@ -94,11 +94,7 @@ impl LockProxy {
     ///
     /// [`ManagerError::Disconnected`].
     pub fn acquire(&self) -> Result<ManagedLockGuard<'_>, ManagerError> {
-        loop {
-            if let Some(guard) = self.acquire_limited(Limit::FOR_EVER)? {
-                return Ok(guard);
-            }
-        }
+        Ok(self.guard(acquire(self.as_proxy())?))
     }
 
     /// Takes the lock, sleeping no longer than `timeout`; `None` if it was not free by then.
@@ -110,7 +106,7 @@ impl LockProxy {
         &self,
         timeout: Duration,
     ) -> Result<Option<ManagedLockGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::of(timeout))
+        Ok(acquire_limited(self.as_proxy(), Limit::of(timeout))?.map(|got| self.guard(got)))
     }
 
     /// Takes the lock if it is free; waits for nobody but the server.
@@ -120,12 +116,11 @@ impl LockProxy {
     /// As [`acquire`](LockProxy::acquire).
     #[doc(alias = "acquire(blocking=False)")]
     pub fn try_acquire(&self) -> Result<Option<ManagedLockGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::NONE)
+        Ok(acquire_limited(self.as_proxy(), Limit::NONE)?.map(|got| self.guard(got)))
     }
 
-    fn acquire_limited(&self, limit: Limit) -> Result<Option<ManagedLockGuard<'_>>, ManagerError> {
-        let got: Option<Got> = self.as_proxy().call("acquire", &(limit,))?;
-        Ok(got.map(|Got { died }| ManagedLockGuard { lock: self, died }))
+    fn guard(&self, Got { died }: Got) -> ManagedLockGuard<'_> {
+        ManagedLockGuard { lock: self, died }
     }
 
     /// Releases a lock whose guard was [leaked](ManagedLockGuard::leak), in whichever thread or process.

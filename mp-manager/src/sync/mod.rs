@@ -12,7 +12,24 @@ pub(crate) mod mutual;
 pub(crate) mod rlock;
 pub(crate) mod semaphore;
 
+use crate::error::ManagerError;
 use crate::proxy::Proxy;
+use crate::sync::core::Limit;
+use crate::sync::mutual::Got;
+
+/// Takes a lock, or that of a condition, sleeping until it is free.
+fn acquire(proxy: &Proxy) -> Result<Got, ManagerError> {
+    loop {
+        if let Some(got) = acquire_limited(proxy, Limit::FOR_EVER)? {
+            return Ok(got);
+        }
+    }
+}
+
+/// Takes a lock, or that of a condition; `None` if it was not free in time.
+fn acquire_limited(proxy: &Proxy, limit: Limit) -> Result<Option<Got>, ManagerError> {
+    proxy.call("acquire", &(limit,))
+}
 
 /// Gives back what a guard stands for, when that is dropped.
 fn give_back(proxy: &Proxy, method: &str) {

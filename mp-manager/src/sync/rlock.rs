@@ -8,8 +8,8 @@ use crate::manager::Manager;
 use crate::proxy::TypedProxy;
 use crate::registry::Registered;
 use crate::sync::core::Limit;
-use crate::sync::give_back;
 use crate::sync::mutual::{Got, MutualObject};
+use crate::sync::{acquire, acquire_limited, give_back};
 use crate::typed::typed_proxy;
 
 inventory::submit! {
@@ -87,11 +87,7 @@ impl RLockProxy {
     ///
     /// [`ManagerError::Disconnected`].
     pub fn acquire(&self) -> Result<ManagedRLockGuard<'_>, ManagerError> {
-        loop {
-            if let Some(guard) = self.acquire_limited(Limit::FOR_EVER)? {
-                return Ok(guard);
-            }
-        }
+        Ok(self.guard(acquire(self.as_proxy())?))
     }
 
     /// Takes the lock once, sleeping no longer than `timeout`; `None` if another thread still held it then.
@@ -103,7 +99,7 @@ impl RLockProxy {
         &self,
         timeout: Duration,
     ) -> Result<Option<ManagedRLockGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::of(timeout))
+        Ok(acquire_limited(self.as_proxy(), Limit::of(timeout))?.map(|got| self.guard(got)))
     }
 
     /// Takes the lock once if it is free or this thread's; waits for nobody but the server.
@@ -113,16 +109,11 @@ impl RLockProxy {
     /// As [`acquire`](RLockProxy::acquire).
     #[doc(alias = "acquire(blocking=False)")]
     pub fn try_acquire(&self) -> Result<Option<ManagedRLockGuard<'_>>, ManagerError> {
-        self.acquire_limited(Limit::NONE)
+        Ok(acquire_limited(self.as_proxy(), Limit::NONE)?.map(|got| self.guard(got)))
     }
 
-    fn acquire_limited(&self, limit: Limit) -> Result<Option<ManagedRLockGuard<'_>>, ManagerError> {
-        let got: Option<Got> = self.as_proxy().call("acquire", &(limit,))?;
-        Ok(got.map(|Got { died }| ManagedRLockGuard {
-            lock: self,
-            died,
-            _stays_in_its_thread: PhantomData,
-        }))
+    fn guard(&self, Got { died }: Got) -> ManagedRLockGuard<'_> {
+        ManagedRLockGuard { lock: self, died, _stays_in_its_thread: PhantomData }
     }
 
     /// Gives one time back whose guard was [leaked](ManagedRLockGuard::leak), in the same thread.
