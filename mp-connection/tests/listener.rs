@@ -51,7 +51,7 @@ fn ls_01_a_listener_in_a_child_is_found_by_its_address() {
 }
 
 #[test]
-fn ls_01_by_default_it_is_a_local_socket_in_a_private_folder() {
+fn ls_01_rt_11_by_default_it_is_a_local_socket_in_a_private_folder() {
     let listener = Listener::new(None).unwrap();
     let Address::Path(path) = listener.address().clone() else { panic!("{listener:?}") };
     assert!(path.metadata().unwrap().file_type().is_socket());

@@ -63,7 +63,7 @@ fn signaled(error: &ProcessError, expected: Signal, name: &str) -> bool {
 }
 
 #[test]
-fn p_80_p_05_returned() {
+fn p_80_p_05_p_96_returned() {
     let p = mp::Process::start(|n: u32| Ok(n + 1), (4,)).unwrap();
     assert_eq!(p.result().unwrap(), &5);
     assert_eq!(p.result_timeout(Duration::ZERO).unwrap(), &5);
@@ -74,7 +74,7 @@ fn p_80_p_05_returned() {
 }
 
 #[test]
-fn p_82_p_85_re_02_raised() {
+fn p_82_p_83_p_85_p_96_re_02_raised() {
     fn load(path: String) -> mp::Result<u32> {
         Ok(std::fs::read(path)?.len().try_into()?)
     }

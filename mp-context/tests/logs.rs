@@ -21,7 +21,7 @@ fn run(name: &str, target: impl mp::Target<(), Output = ()>) -> Result<(), mp::P
 }
 
 #[test]
-fn lg_01_a_record_comes_out_with_everything_that_it_had() {
+fn lg_01_lg_15_a_record_comes_out_with_everything_that_it_had() {
     let before = SystemTime::now();
     run("lg-01", || {
         log::warn!(target: "app::part", count = 3, label = "x", ok = true, f = 1.5; "said {}", "it");
@@ -41,7 +41,7 @@ fn lg_01_a_record_comes_out_with_everything_that_it_had() {
 }
 
 #[test]
-fn lg_02_levels_that_the_parent_would_drop_are_not_sent() {
+fn lg_02_lg_13_levels_that_the_parent_would_drop_are_not_sent() {
     run("lg-02", || {
         mp::ensure!(log::max_level() == LevelFilter::Info && !log::log_enabled!(Level::Debug));
         log::debug!("not sent");

@@ -50,7 +50,7 @@ fn parent(pids: DupFd, how: String) -> mp::Result<()> {
 }
 
 #[test]
-fn sigkill_of_the_parent_ends_children_and_grandchildren() {
+fn cp_11_sigkill_of_the_parent_ends_children_and_grandchildren() {
     for round in 0..30 {
         let how = ["sleeps", "computes", "stops"][round % 3].to_owned();
         let (reader, writer) = std::io::pipe().unwrap();
@@ -84,7 +84,7 @@ fn sigkill_of_the_parent_while_the_child_starts_ends_the_child() {
 }
 
 #[test]
-fn a_parent_that_aborts_or_exits_at_once_ends_its_children_too() {
+fn cp_11_a_parent_that_aborts_or_exits_at_once_ends_its_children_too() {
     fn starts_and_aborts(pids: DupFd) -> mp::Result<()> {
         let p = mp::Process::start(|| Ok(std::thread::sleep(Duration::from_secs(600))), ())?;
         tell(pids, p.pid())?;

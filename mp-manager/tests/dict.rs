@@ -53,7 +53,7 @@ fn m_42_a_child_can_empty_it() {
 }
 
 #[test]
-fn m_43_keys_come_in_order_and_once() {
+fn m_43_mp_13_keys_come_in_order_and_once() {
     // MP-13: `keys` has them all at once, `iter_keys` one by one.
     let manager = Manager::start().unwrap();
     let dict = manager.dict_from((0..10).map(|number| (9 - number, ()))).unwrap();

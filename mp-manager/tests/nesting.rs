@@ -255,7 +255,7 @@ impl Office {
 }
 
 #[test]
-fn mp_05_a_child_changes_the_managed_parts_of_a_report() {
+fn mp_05_mp_11_a_child_changes_the_managed_parts_of_a_report() {
     let manager = Manager::start().unwrap();
     let mut report = manager.create(Office::args()).unwrap().report().unwrap();
     let change = |mut report: Report| {

@@ -212,7 +212,7 @@ fn every_task_has_one_outcome_in_a_riot_of_cancels_limits_ends_kills_and_drops()
 }
 
 #[test]
-fn pl_13_pools_whose_workers_have_short_lives_finish_all_their_tasks() {
+fn pl_43_pools_whose_workers_have_short_lives_finish_all_their_tasks() {
     let _turn = take_turn();
     let storm = kills(40);
     let mut lives = 0;

@@ -45,7 +45,7 @@ fn come_to_their_end(pids: &[u32]) {
 }
 
 #[test]
-fn pl_40_a_pool_has_as_many_workers_as_it_was_told() {
+fn pl_40_x_05_a_pool_has_as_many_workers_as_it_was_told() {
     for size in [1, 3, 10] {
         let pool = Pool::new(size).unwrap();
         assert_eq!(pool.processes(), size);

@@ -86,7 +86,7 @@ fn start_producer(way: Way, queue: &Queue<()>, count: usize, len: usize, end: En
 }
 
 #[test]
-fn q_18_q_21_nothing_is_lost_whichever_way_the_producer_ends() {
+fn q_15_q_18_q_21_nothing_is_lost_whichever_way_the_producer_ends() {
     for way in WAYS {
         for end in ENDS {
             for (count, len) in [(1, 8), (5000, 8), (3, 300_000)] {

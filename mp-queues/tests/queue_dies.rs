@@ -445,7 +445,7 @@ fn is_long_item(bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn q_27_a_producer_that_is_killed_while_it_writes_a_long_item_leaves_no_part_of_it() {
+fn q_20_q_27_a_producer_that_is_killed_while_it_writes_a_long_item_leaves_no_part_of_it() {
     let _turn = take_turn();
     let mut dice = Dice::of_this_storm();
     let (mut cut, mut whole) = (0, 0);

@@ -75,7 +75,7 @@ fn opens_and_holds(name: String, ready: DupFd) -> mp::Result<()> {
 }
 
 #[test]
-fn sh_13_a_killed_maker_leaves_no_name_and_a_warning() {
+fn sh_13_rt_01_a_killed_maker_leaves_no_name_and_a_warning() {
     passes_with_mounts(PRIVATE, "in_private_a_killed_maker_leaves_no_name");
 }
 
@@ -150,12 +150,12 @@ fn a_stopped_maker_is_alive() {
 }
 
 #[test]
-fn a_maker_that_ends_by_itself_leaves_no_name_and_warns() {
+fn rt_06_rt_07_sh_17_a_maker_that_ends_by_itself_leaves_no_name_and_warns() {
     passes_with_mounts(PRIVATE, "in_private_ends_by_itself");
 }
 
 #[test]
-#[ignore = "run where no other program's names are by a_maker_that_ends_by_itself"]
+#[ignore = "run where no other program's names are by rt_06"]
 fn in_private_ends_by_itself() {
     let run = |test: &str| {
         let mut command = Command::new("/proc/self/exe");
