@@ -20,7 +20,7 @@ use mp_remote_exception::RemoteException;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::current::{ChildInfo, Identity};
+use crate::current::{AuthKey, ChildInfo, Identity};
 use crate::error::{ProcessError, StartError, TransferError, Value};
 use crate::handshake::{self, Arguments, Bootstrap, BootstrapError};
 use crate::init::is_initialised;
@@ -29,7 +29,7 @@ use crate::supervisor::{Child, Link, Supervisor, above_stdio, ended_pidfd, open_
 use crate::sys::image::{self, Entry};
 use crate::sys::{self, zero_sized};
 use crate::target::Target;
-use crate::{child, executable};
+use crate::{child, executable, look};
 
 /// What a child has to come to `mp::init` in, unless the builder says otherwise.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -67,6 +67,7 @@ pub struct ProcessBuilder<F, Args> {
     daemon: Option<bool>,
     may_have_children: Option<bool>,
     process_group: bool,
+    authkey: Option<AuthKey>,
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
     cpus: Option<Vec<usize>>,
@@ -109,6 +110,7 @@ where
             daemon: None,
             may_have_children: None,
             process_group: false,
+            authkey: None,
             env: Vec::new(),
             current_dir: None,
             cpus: None,
@@ -146,6 +148,30 @@ where
     /// Default: it is in the group of this process.
     pub fn process_group(mut self, own: bool) -> Self {
         self.process_group = own;
+        self
+    }
+
+    /// Its key, [`CurrentProcess::authkey`](crate::CurrentProcess::authkey) there, which the processes that it starts inherit.
+    /// Default: the key of this process. A key that is empty, or longer than the
+    /// control socket takes (some 100 KiB), is an error of [`start`](ProcessBuilder::start).
+    ///
+    /// It goes to the process over the socket that has the call in it, and is in no debug text. A server of a manager that is
+    /// started there asks for it, if it is given no other key; handles, queues and proxies that pass between the two processes
+    /// ask for none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mp_context as mp;
+    /// mp::enable_test_support!();
+    ///
+    /// let key = || Ok(mp::current_process().authkey().as_bytes().to_vec());
+    /// let p = mp::Process::builder(key, ()).authkey(b"secret").start()?;
+    /// assert_eq!(p.into_result()?, b"secret");
+    /// # Ok::<(), mp::Error>(())
+    /// ```
+    pub fn authkey(mut self, authkey: impl AsRef<[u8]>) -> Self {
+        self.authkey = Some(AuthKey::new(authkey.as_ref().to_owned()));
         self
     }
 
@@ -234,6 +260,7 @@ where
         };
         let executable = executable::setting();
         let daemon = self.daemon.unwrap_or(me.daemon);
+        let authkey = self.authkey.as_ref().unwrap_or(&me.authkey);
         let mut bootstrap = Bootstrap {
             build: mp_reduction::image().build_id().clone(),
             entry: image::offset_of_entry(entry).ok_or_else(outside)?,
@@ -250,21 +277,22 @@ where
             log_level: self
                 .forward_logs
                 .then(|| self.log_level.unwrap_or_else(log::max_level) as u8),
-            authkey: me.authkey.as_bytes().to_vec(),
+            authkey: authkey.as_bytes().to_vec(),
             cpus: self.cpus,
             executable: executable.clone(),
             session: mp_shared_memory::session::to_inherit(),
             arguments: Arguments::Inline(Vec::new()),
         };
-        if let Some((key, _)) = self.env.iter().find(|(key, _)| !is_variable(key)) {
-            let (name, source) = (self.name, format!("{key:?} cannot be an environment variable"));
+        let no_variable = self.env.iter().find(|(key, _)| !is_variable(key));
+        let refused = match no_variable {
+            Some((key, _)) => Some(format!("{key:?} cannot be an environment variable")),
+            None if authkey.as_bytes().is_empty() => Some("its key is empty".to_owned()),
+            None => None,
+        };
+        if let Some(source) = refused {
+            let (name, program) = (self.name, executable::program(executable));
             let source = Arc::new(io::Error::new(io::ErrorKind::InvalidInput, source));
-            return Err(StartError::Spawn {
-                name,
-                program: executable::program(executable),
-                source,
-            }
-            .into());
+            return Err(StartError::Spawn { name, program, source }.into());
         }
         let arguments = mp_reduction::encode(&self.args)
             .map_err(|error| ProcessError::Encode(TransferError::arguments(&self.name, &error)))?;
@@ -321,7 +349,8 @@ where
 
         let info =
             ChildInfo { name: Arc::clone(&self.name), pid: spawned.id(), daemon: bootstrap.daemon };
-        let link = Link::new(ours, lifeline_writer, self.start_timeout, self.process_group);
+        let shown = look::show(&info);
+        let link = Link::new(ours, lifeline_writer, self.start_timeout, self.process_group, shown);
         let adopted = open_pidfd(spawned.id()).and_then(|pidfd| match pidfd {
             Some(pidfd) => {
                 let child = Arc::new(Child::new(info, pidfd, link));

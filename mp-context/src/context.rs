@@ -101,6 +101,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Queue::bounded`].
+    #[track_caller]
     pub fn queue<T>(&self, maxsize: usize) -> std::result::Result<Queue<T>, QueueError> {
         Queue::bounded(maxsize)
     }
@@ -110,6 +111,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`JoinableQueue::bounded`].
+    #[track_caller]
     pub fn joinable_queue<T>(
         &self,
         maxsize: usize,
@@ -122,6 +124,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`SimpleQueue::new`].
+    #[track_caller]
     pub fn simple_queue<T>(&self) -> std::result::Result<SimpleQueue<T>, QueueError> {
         SimpleQueue::new()
     }
@@ -131,6 +134,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Lock::new`].
+    #[track_caller]
     pub fn lock(&self) -> std::result::Result<Lock, SyncError> {
         Lock::new()
     }
@@ -140,6 +144,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`RLock::new`].
+    #[track_caller]
     pub fn rlock(&self) -> std::result::Result<RLock, SyncError> {
         RLock::new()
     }
@@ -149,6 +154,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Condition::new`].
+    #[track_caller]
     pub fn condition(&self) -> std::result::Result<Condition, SyncError> {
         Condition::new()
     }
@@ -158,6 +164,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Semaphore::new`].
+    #[track_caller]
     pub fn semaphore(&self, value: u32) -> std::result::Result<Semaphore, SyncError> {
         Semaphore::new(value)
     }
@@ -167,6 +174,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`BoundedSemaphore::new`].
+    #[track_caller]
     pub fn bounded_semaphore(
         &self,
         value: u32,
@@ -179,6 +187,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Event::new`].
+    #[track_caller]
     pub fn event(&self) -> std::result::Result<Event, SyncError> {
         Event::new()
     }
@@ -188,6 +197,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Barrier::new`].
+    #[track_caller]
     pub fn barrier(&self, parties: usize) -> std::result::Result<Barrier, SyncError> {
         Barrier::new(parties)
     }
@@ -197,6 +207,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Value::new`].
+    #[track_caller]
     pub fn value<T: Pod>(&self, value: T) -> std::result::Result<Value<T>, SyncError> {
         Value::new(value)
     }
@@ -206,6 +217,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`Array::new`].
+    #[track_caller]
     pub fn array<T: Pod>(&self, elements: &[T]) -> std::result::Result<Array<T>, SyncError> {
         Array::new(elements)
     }
@@ -215,6 +227,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`RawValue::new`].
+    #[track_caller]
     pub fn raw_value<T: Pod>(
         &self,
         value: T,
@@ -227,6 +240,7 @@ impl SpawnContext {
     /// # Errors
     ///
     /// As [`RawArray::new`].
+    #[track_caller]
     pub fn raw_array<T: Pod>(
         &self,
         elements: &[T],

@@ -10,6 +10,8 @@ mod exit;
 mod handshake;
 mod init;
 mod logging;
+#[doc(hidden)]
+pub mod look;
 mod panic;
 mod prim;
 mod process;

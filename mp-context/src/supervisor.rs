@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use mp_reduction::Message;
 use mp_reduction::wire::{FrameReader, WireError};
+use mp_shared_memory::look::Notice;
+use mp_sync::parts::Shown;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -55,6 +57,8 @@ pub(crate) struct Link {
     is_watched: bool,
     took_call: bool,
     report: Option<Report>,
+    /// Tells whoever looks into the session of the child.
+    _shown: Option<Notice>,
     broken: Option<String>,
     stalled: bool,
 }
@@ -74,6 +78,7 @@ impl Link {
         lifeline: OwnedFd,
         start_limit: Duration,
         leads_group: bool,
+        shown: Option<Notice>,
     ) -> Link {
         Link {
             socket,
@@ -84,6 +89,7 @@ impl Link {
             is_watched: true,
             took_call: true,
             report: None,
+            _shown: shown,
             broken: None,
             stalled: false,
         }
@@ -199,6 +205,8 @@ impl Child {
     /// The caller watches the process itself, and is the one to reap it if it is first: being
     /// woken by the supervisor would cost a second wake-up, which is a good part of a short life.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
+        let is_over = self.completion.end().is_some();
+        let _shown = (!is_over).then(|| Shown::process(self.info.pid));
         while self.completion.end().is_none() {
             if deadline.is_none() && is_serving() {
                 return false;

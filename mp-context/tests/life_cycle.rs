@@ -33,7 +33,7 @@ fn is_readable(p: &mp::Process<u32>) -> bool {
 }
 
 #[test]
-fn p_03_p_04_p_05_cp_05_from_start_to_join() {
+fn p_03_p_04_p_05_p_25_p_84_cp_05_cp_06_from_start_to_join() {
     fn scenario() -> mp::Result<()> {
         mp::ensure!(mp::active_children().is_empty(), "CP-06: none inherited");
         let (reader, writer) = std::io::pipe()?;
@@ -127,7 +127,7 @@ fn p_11_au_01_the_key_is_inherited() {
 }
 
 #[test]
-fn p_18_p_19_p_81_joining_with_a_limit_leaves_the_child_alone() {
+fn p_18_p_19_p_20_p_81_joining_with_a_limit_leaves_the_child_alone() {
     let (p, gate) = gated();
     assert!(!p.join_timeout(Duration::ZERO).unwrap());
     let begun = Instant::now();
@@ -187,7 +187,7 @@ fn p_60_sg_16_terminating_right_after_start_during_bootstrap() {
 }
 
 #[test]
-fn sg_04_terminate_is_only_a_request() {
+fn sg_04_p_36_terminate_is_only_a_request() {
     fn ignores_sigterm(ready: DupFd) -> mp::Result<()> {
         // Blocked signals stay blocked over exec; the shell ignores the signal and says so.
         ready.into::<std::io::PipeWriter>().write_all(b"x")?;
@@ -246,11 +246,11 @@ fn sg_07_sg_08_the_sentinel_reacts_to_the_child_itself() {
 }
 
 #[test]
-fn sg_15_p_26_a_dropped_handle_is_still_reaped() {
+fn sg_11_sg_12_sg_15_p_26_a_dropped_handle_is_still_reaped() {
     fn scenario() -> mp::Result<()> {
         let fresh = system::holdings();
         mp::Process::start(|| Ok(()), ())?.join()?;
-        let (descriptors, threads) = (fresh.descriptors + 2, fresh.threads + 1);
+        let (descriptors, threads) = (fresh.descriptors + 3, fresh.threads + 1);
         let before = system::Holdings { descriptors, threads, children: 0 };
         for _ in 0..20 {
             drop(mp::Process::start(|| Ok(()), ())?);

@@ -13,6 +13,8 @@ pub use mp_context::{
     current_process, enable_test_support, get_all_start_methods, get_context, get_start_method,
     init, log_origin, parent_process, set_executable, wait,
 };
+pub use mp_inspect as inspect;
+pub use mp_inspect::{InspectError, Inspection, inspect, inspect_session};
 pub use mp_macros::main;
 #[doc(hidden)]
 pub use mp_manager::__private as __managed;

@@ -16,6 +16,8 @@ mod id;
 mod iterator;
 mod line;
 mod list;
+#[doc(hidden)]
+pub mod look;
 mod managed;
 mod manager;
 mod memory_block;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mp_connection::{Connection, ConnectionError, Pipe};
 use mp_queues::QueueError;
-use mp_queues::parts::Messages;
+use mp_queues::parts::{Messages, Purpose};
 use mp_reduction::{Attachments, MAX_DESCRIPTORS, Message};
 use mp_sync::parts::has_passed;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl From<ConnectionError> for LineError {
 impl SharedLine {
     /// The two ends of a new line.
     pub(crate) fn pair() -> Result<(SharedLine, SharedLine), LineError> {
-        let (there, back) = (Messages::new()?, Messages::new()?);
+        let (there, back) = (Messages::new(Purpose::Server)?, Messages::new(Purpose::Server)?);
         let (a, b) = Pipe::duplex()?;
         let ours = SharedLine { incoming: back.clone(), outgoing: there.clone(), descriptors: a };
         Ok((ours, SharedLine { incoming: there, outgoing: back, descriptors: b }))

@@ -6,7 +6,8 @@ use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use mp_connection::Address;
-use mp_context::{AuthKey, Process, current_process};
+use mp_context::{AuthKey, Process, ProcessError, current_process};
+use mp_sync::parts::after;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::client::connect::connect;
@@ -192,6 +193,70 @@ impl ServerProcess {
         Ok(self.debug_info()?.len())
     }
 
+    /// Sleeps until the server has ended, without asking it to.
+    ///
+    /// The handle that started the server waits for its process, and [`exitcode`](ServerProcess::exitcode) tells then how it
+    /// ended; log records of the server may be handled by the calling thread meanwhile, so hold no lock here that the logger
+    /// takes. Any other handle, a clone of that one included, waits until nobody is served any more: the process ends a moment
+    /// later, or goes on after [`serve_forever`](ServerProcessBuilder::serve_forever). In any case
+    /// [`is_alive`](ServerProcess::is_alive) is false from then on.
+    ///
+    /// # When a process dies
+    ///
+    /// A server that is killed has ended, at once and for all handles, and that is no error. For a handle that is connected over
+    /// the network the loss of the connection is the end of the server, for it cannot be told from that: also when the network
+    /// fails for half a minute while the server goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`ManagerError::Value`], at once, inside of the server itself, which would wait for its own end, and, for the handle
+    /// that started the server, in a logger that handles records of processes; [`ManagerError::System`] when the system
+    /// cannot wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// mp::enable_test_support!();
+    ///
+    /// let server = mp::ServerProcess::start()?;
+    /// assert!(!server.join_timeout(Duration::from_millis(1))?);
+    /// let other = server.clone();
+    /// let asks = std::thread::spawn(move || other.shutdown());
+    /// server.join()?;
+    /// assert_eq!(server.exitcode(), Some(0));
+    /// asks.join().expect("it does not panic")?;
+    /// # Ok::<(), mp::Error>(())
+    /// ```
+    pub fn join(&self) -> Result<(), ManagerError> {
+        self.wait(None).map(drop)
+    }
+
+    /// Sleeps until the server has ended or the time is over; `Ok(false)` if it still serves. See
+    /// [`join`](ServerProcess::join).
+    ///
+    /// # Errors
+    ///
+    /// As [`join`](ServerProcess::join).
+    pub fn join_timeout(&self, timeout: Duration) -> Result<bool, ManagerError> {
+        self.wait(Some(timeout))
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Result<bool, ManagerError> {
+        let Handle::There(server) = &self.handle else {
+            let what = format!("server '{}' cannot wait for its own end", self.name());
+            return Err(ManagerError::Value(what));
+        };
+        let Some(owned) = &self.owned else {
+            return server.wait_until_gone(timeout.and_then(after));
+        };
+        let has_ended = owned.wait(timeout)?;
+        if has_ended {
+            server.is_gone_within(Duration::ZERO); // so that `is_alive` knows
+        }
+        Ok(has_ended)
+    }
+
     /// Ends the server, whatever its methods do just now, and waits for that. A server that has ended is no error.
     ///
     /// Who started it sees to it: a server that does not end within a second (see
@@ -207,13 +272,16 @@ impl ServerProcess {
             handle => handle.ask(ask::SHUTDOWN, handle.encode(&())?, Some(limit)),
         };
         match (&self.handle, &self.owned) {
-            (_, Some(owned)) => {
+            (handle, Some(owned)) => {
                 owned.end();
+                if let Handle::There(server) = handle {
+                    server.is_gone_within(Duration::ZERO); // so that `is_alive` knows
+                }
                 Ok(())
             }
             (Handle::There(server), None) => match asked {
                 Err(error @ ManagerError::Timeout { .. }) => Err(error),
-                _ if server.wait_until_gone(limit) => Ok(()),
+                _ if server.is_gone_within(limit) => Ok(()),
                 _ => {
                     let what = format!("the end of server '{}'", server.info().name);
                     Err(ManagerError::Timeout { what, limit })
@@ -230,6 +298,21 @@ impl ServerProcess {
 }
 
 impl Owned {
+    /// Sleeps until the process has ended, in whatever way; whether it has.
+    fn wait(&self, timeout: Option<Duration>) -> Result<bool, ManagerError> {
+        let joined = match timeout {
+            Some(timeout) => self.process.join_timeout(timeout),
+            None => self.process.join().map(|()| true),
+        };
+        match joined {
+            Ok(has_ended) => Ok(has_ended),
+            Err(error @ ProcessError::InLogger { .. }) => {
+                Err(ManagerError::Value(error.to_string()))
+            }
+            Err(_) => Ok(true),
+        }
+    }
+
     /// Waits for the end of the process, and brings it about if it does not come.
     fn end(&self) {
         let has_ended = || !matches!(self.process.join_timeout(self.shutdown_limit), Ok(false));

@@ -7,6 +7,7 @@
 //!
 //! No code of the user runs with a lock held here: arguments are encoded before, results decoded after.
 
+mod shown;
 mod tending;
 
 use std::collections::HashSet;
@@ -18,11 +19,12 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use mp_context::{Process, ProcessError, Worker as _};
-use mp_queues::parts::Messages;
+use mp_queues::parts::{Messages, Purpose};
 use mp_reduction::Attachments;
 use mp_remote_exception::RemoteException;
 use parking_lot::{Condvar, Mutex};
 
+use self::shown::Shown;
 use crate::callbacks::Callbacks;
 use crate::claims::Claims;
 use crate::error::PoolError;
@@ -120,6 +122,7 @@ pub(crate) struct Hub {
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) callbacks: Callbacks,
     itself: OnceLock<Weak<Hub>>,
+    shown: Shown,
     /// Whose workers they are.
     process: u32,
 }
@@ -153,9 +156,10 @@ impl Hub {
         };
         let hub = Arc::new(Hub {
             callbacks: Callbacks::new(&plan.name),
+            shown: Shown::post(&plan.name, plan.processes),
             plan,
-            tasks: Messages::new()?,
-            reports: Messages::new()?,
+            tasks: Messages::new(Purpose::Pool)?,
+            reports: Messages::new(Purpose::Pool)?,
             claims: Claims::new(depth)?,
             state: Mutex::new(state),
             untended: Condvar::new(),
@@ -287,6 +291,7 @@ impl Hub {
             } else {
                 failed = self.send(&mut state, turn, task);
             }
+            self.shown.show(&state);
             if matches!(submitter, Submitter::Passer | Submitter::Stream) && !state.is_tended {
                 self.untended.notify_one();
             }
@@ -383,6 +388,7 @@ impl Hub {
         }
         let mut state = self.state.lock();
         state.unsettled -= count;
+        self.shown.show(&state);
         self.tell_tender(&state);
         self.note_the_end(&mut state);
     }

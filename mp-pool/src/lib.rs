@@ -12,6 +12,8 @@ mod error_wire;
 mod hub;
 mod imap;
 mod job;
+#[doc(hidden)]
+pub mod look;
 mod map;
 mod message;
 mod options;

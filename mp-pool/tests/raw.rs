@@ -11,7 +11,7 @@ use mp_pool::parts::{
     Call, Chunk, Encoded, Order, PoolErrorWire, Stream, abandon, chunksize, look_ahead, progress,
     run, submit, submit_all, wait,
 };
-use mp_queues::parts::Messages;
+use mp_queues::parts::{Messages, Purpose};
 use mp_reduction::{Attachments, decode_from, encode_bytes};
 use mp_testing::limits::{LONG, SHORT, comes_true, takes_at_least};
 use mp_testing::system::{ends_within, raise};
@@ -102,7 +102,8 @@ struct Client {
 
 impl Client {
     fn new() -> Client {
-        let (requests, answers) = (Messages::new().unwrap(), Messages::new().unwrap());
+        let (requests, answers) =
+            (Messages::new(Purpose::Pool).unwrap(), Messages::new(Purpose::Pool).unwrap());
         let server = Process::builder(serve, (requests.clone(), answers.clone()));
         Client { requests, answers, server: server.name(SERVER).start().unwrap(), submitted: 0 }
     }

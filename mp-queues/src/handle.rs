@@ -60,6 +60,7 @@ impl Got {
 
 impl Handle {
     /// A new queue, limited to so many items and bytes; zero is no limit.
+    #[track_caller]
     pub(crate) fn new(maxsize: u64, max_bytes: u64) -> Result<Handle, QueueError> {
         if maxsize > i32::MAX as u64 {
             return Err(QueueError::InvalidMaxsize { maxsize });

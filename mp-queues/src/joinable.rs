@@ -48,6 +48,7 @@ impl<T> JoinableQueue<T> {
     /// # Errors
     ///
     /// When there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<JoinableQueue<T>, QueueError> {
         JoinableQueue::with_limits(Queue::builder())
     }
@@ -57,6 +58,7 @@ impl<T> JoinableQueue<T> {
     /// # Errors
     ///
     /// As [`QueueBuilder::build`].
+    #[track_caller]
     pub fn bounded(maxsize: usize) -> Result<JoinableQueue<T>, QueueError> {
         JoinableQueue::with_limits(Queue::builder().maxsize(maxsize))
     }

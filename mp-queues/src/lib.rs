@@ -8,7 +8,11 @@ mod handle;
 mod inside;
 mod iter;
 mod joinable;
+#[cfg(not(mp_loom))]
+#[doc(hidden)]
+pub mod look;
 mod messages;
+mod purpose;
 mod queue;
 mod simple;
 mod state;
@@ -25,4 +29,5 @@ pub use simple::SimpleQueue;
 #[doc(hidden)]
 pub mod parts {
     pub use crate::messages::Messages;
+    pub use crate::purpose::Purpose;
 }

@@ -1,6 +1,7 @@
 //! [`Messages`]: a queue of bytes and what belongs to them, for pools: who takes a message off can note that somewhere
 //! else before it is off.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use mp_reduction::Attachments;
@@ -11,6 +12,7 @@ use crate::decode::{Parked, TICKET_LEN};
 use crate::error::{QueueError, Stop};
 use crate::frame::{Header, UNIT};
 use crate::handle::Handle;
+use crate::purpose::Purpose;
 use crate::state::chain::Patience;
 
 /// So much is read of a message that cannot be read whole.
@@ -22,13 +24,16 @@ const HEAD_LEN: usize = 8 * UNIT;
 pub struct Messages(Handle);
 
 impl Messages {
-    /// A new queue.
+    /// A new queue for this.
     ///
     /// # Errors
     ///
     /// When there is no memory for it.
-    pub fn new() -> Result<Messages, QueueError> {
-        Handle::new(0, 0).map(Messages)
+    #[track_caller]
+    pub fn new(purpose: Purpose) -> Result<Messages, QueueError> {
+        let handle = Handle::new(0, 0)?;
+        handle.chain().state.limits.0.purpose.store(purpose as u32, Relaxed);
+        Ok(Messages(handle))
     }
 
     /// How many messages are in it; exact while nothing moves.

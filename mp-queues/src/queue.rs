@@ -90,6 +90,7 @@ impl<T> QueueBuilder<T> {
     /// # Errors
     ///
     /// [`QueueError::InvalidMaxsize`] for more than 2147483647 items, and when there is no memory for it.
+    #[track_caller]
     pub fn build(self) -> Result<Queue<T>, QueueError> {
         Ok(Queue::of(Handle::new(self.maxsize as u64, self.max_bytes as u64)?))
     }
@@ -112,6 +113,7 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// When there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<Queue<T>, QueueError> {
         Queue::builder().build()
     }
@@ -121,6 +123,7 @@ impl<T> Queue<T> {
     /// # Errors
     ///
     /// As [`QueueBuilder::build`].
+    #[track_caller]
     pub fn bounded(maxsize: usize) -> Result<Queue<T>, QueueError> {
         Queue::builder().maxsize(maxsize).build()
     }

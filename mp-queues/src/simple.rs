@@ -35,6 +35,7 @@ impl<T> SimpleQueue<T> {
     /// # Errors
     ///
     /// When there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<SimpleQueue<T>, QueueError> {
         Queue::new().map(SimpleQueue)
     }

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use crate::error::SharedMemoryError as Error;
 use crate::mapped::Mapped;
 use crate::member::{MemberId, Peer};
+use crate::place;
 use crate::region::{self, Kind};
 use crate::segment;
 use crate::sys::layout::{
@@ -68,7 +70,8 @@ impl Arena {
     ) -> Result<Arc<Arena>, Error> {
         let len = BLOCKS_AT + blocks as usize * block_len(payload_len);
         let fd = segment::reserve(c"mp-arena", len as u64)?;
-        let map = Map::new(&fd, len).map_err(|error| segment::no_space(len as u64, error))?;
+        let map =
+            Map::new(fd.as_fd(), len).map_err(|error| segment::no_space(len as u64, error))?;
         let header: &Header = map.at(0);
         let nonce = memfd::random().map_err(Error::system("get random bytes"))?;
         header.nonce.store(nonce, Ordering::Relaxed);
@@ -91,11 +94,34 @@ impl Arena {
     }
 
     fn map(fd: BorrowedFd<'_>, identity: Identity, len: usize) -> Result<Arena, Error> {
+        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
+        let mut arena = Arena::open(fd, identity, len, Map::new)?;
+        arena.me = arena.join()?;
+        Ok(arena)
+    }
+
+    /// The arena behind a descriptor, which may be anything, for one who only looks: it becomes no member, and must call
+    /// nothing that stores or locks.
+    pub(crate) fn look(fd: OwnedFd) -> Result<Arena, Error> {
+        let examined = |error| Error::system("examine shared memory")(error);
+        let len = memfd::sealed_len(&fd).map_err(examined)?;
+        let len = len.and_then(|len| usize::try_from(len).ok());
+        let len = len.ok_or(Error::foreign("its memory could shrink"))?;
+        let identity = memfd::identity(&fd).map_err(examined)?;
+        Arena::open(fd, identity, len, Map::read_only)
+    }
+
+    /// An arena of which this process is no member yet.
+    fn open(
+        fd: OwnedFd,
+        identity: Identity,
+        len: usize,
+        map: fn(BorrowedFd<'_>, usize) -> std::io::Result<Map>,
+    ) -> Result<Arena, Error> {
         if len < BLOCKS_AT {
             return Err(Error::foreign("it is too short"));
         }
-        let fd = memfd::reopen(fd).map_err(Error::system("open shared memory"))?;
-        let map = Map::new(&fd, len).map_err(|error| segment::no_space(len as u64, error))?;
+        let map = map(fd.as_fd(), len).map_err(|error| segment::no_space(len as u64, error))?;
         let header: &Header = map.at(0);
         if header.magic.load(Ordering::Acquire) != MAGIC {
             return Err(Error::foreign("it is no arena of this version of the library"));
@@ -114,9 +140,7 @@ impl Arena {
         }
         let local = Mutex::new(vec![0; blocks as usize]);
         let me = MemberId::NOBODY;
-        let mut arena = Arena { map, fd, identity, payload_len, blocks, me, local };
-        arena.me = arena.join()?;
-        Ok(arena)
+        Ok(Arena { map, fd, identity, payload_len, blocks, me, local })
     }
 
     /// Takes an entry of the member table: one that nobody has had, or the one that has been
@@ -132,7 +156,7 @@ impl Arena {
             }
             self.bury(index);
             let origin = Origin::current();
-            let name = truncated(origin.process_name());
+            let name = truncated(origin.process_name(), NAME_LEN).as_bytes();
             let member = self.member(index);
             member.pid.store(origin.pid(), Ordering::Relaxed);
             member.name_len.store(number(name.len()), Ordering::Relaxed);
@@ -252,12 +276,13 @@ impl Arena {
     }
 
     /// Takes a block that is free; only the creator of the arena does so, and one thread at a time.
-    pub(crate) fn take(&self, block: u32, kind: Kind, len: usize) -> BlockId {
+    pub(crate) fn take(&self, block: u32, kind: Kind, len: usize, place: &Location<'_>) -> BlockId {
         let header = self.header_of(block);
         region::clear(self.map.bytes(self.payload_at(block), len));
         header.kind.store(kind, Ordering::Relaxed);
         header.len.store(number(len), Ordering::Relaxed);
         header.is_shared.store(0, Ordering::Relaxed);
+        place::store(header, place);
         let index = self.me.index();
         // Nobody else touches the holders of a free block, but a dead member's are cleared at any time.
         header.holders[index / 64].fetch_or(1 << (index % 64), Ordering::Relaxed);
@@ -369,6 +394,40 @@ impl Arena {
             .collect()
     }
 
+    /// Where in a program a block was taken.
+    pub(crate) fn place(&self, block: u32) -> String {
+        place::load(self.header_of(block))
+    }
+
+    /// The process that made the arena, while its entry is not another's.
+    pub(crate) fn creator(&self) -> Option<Peer> {
+        self.process(MemberId::next(0, 0))
+    }
+
+    /// How often a block had been taken, and its kind, if it is taken now.
+    pub(crate) fn taken(&self, block: u32) -> Option<(u32, Kind)> {
+        let header = self.header_of(block);
+        let state = header.state.load(Ordering::Acquire);
+        (state & 1 == 1).then(|| (state >> 1, header.kind.load(Ordering::Relaxed)))
+    }
+
+    /// The members that hold a block, also those that have died and were not buried.
+    pub(crate) fn holders(&self, block: u32) -> Vec<MemberId> {
+        let holders = &self.header_of(block).holders;
+        let is_holder =
+            |index: &usize| holders[index / 64].load(Ordering::Acquire) & 1 << (index % 64) != 0;
+        let id = |index| {
+            let generation = self.member(index).generation.load(Ordering::Acquire);
+            MemberId::of(number(index), generation)
+        };
+        (0..MEMBERS).filter(is_holder).filter_map(id).collect()
+    }
+
+    /// Whether a message that nobody has read contains a block.
+    pub(crate) fn is_in_message(&self, block: u32) -> bool {
+        lock::is_locked_by_other(&self.fd, block_byte(block)).unwrap_or(false)
+    }
+
     /// Locks the byte of a block in `fd`, a fresh description that goes into a message.
     pub(crate) fn lock_for_message(&self, fd: BorrowedFd<'_>, block: u32) -> Result<(), Error> {
         self.mark_shared(block);
@@ -445,13 +504,13 @@ fn retry(mut try_lock: impl FnMut() -> std::io::Result<bool>) -> Result<(), Erro
     Err(Error::Gone)
 }
 
-/// As much of a name as an entry keeps, cut between characters.
-fn truncated(name: &str) -> &[u8] {
-    let mut len = name.len().min(NAME_LEN);
-    while !name.is_char_boundary(len) {
+/// As much of a text as there is room for, cut between characters.
+pub(crate) fn truncated(text: &str, most: usize) -> &str {
+    let mut len = text.len().min(most);
+    while !text.is_char_boundary(len) {
         len -= 1;
     }
-    &name.as_bytes()[..len]
+    &text[..len]
 }
 
 #[cfg(test)]
@@ -488,7 +547,7 @@ mod tests {
     fn what_a_dead_member_held_is_free_after_a_sweep() {
         let arena = Arena::create(64, 8, [0; 2]).unwrap();
         let stranger = stranger(&arena);
-        let id = arena.take(3, KIND, 8);
+        let id = arena.take(3, KIND, 8, Location::caller());
         arena.mark_shared(3);
         stranger.acquire(id, KIND, Some(8)).unwrap();
         assert!(!arena.release(3));
@@ -502,7 +561,7 @@ mod tests {
     #[test]
     fn a_block_in_a_message_is_free_when_the_message_is_gone() {
         let arena = Arena::create(64, 8, [0; 2]).unwrap();
-        let id = arena.take(0, KIND, 8);
+        let id = arena.take(0, KIND, 8, Location::caller());
         let message = memfd::reopen(arena.fd()).unwrap();
         arena.lock_for_message(message.as_fd(), 0).unwrap();
         assert!(!arena.release(0));
@@ -517,7 +576,7 @@ mod tests {
     #[test]
     fn handles_that_lie_are_refused() {
         let arena = Arena::create(64, 8, [0; 2]).unwrap();
-        let id = arena.take(0, KIND, 8);
+        let id = arena.take(0, KIND, 8, Location::caller());
         let beyond = BlockId { block: 8, ..id };
         assert!(matches!(arena.acquire(beyond, KIND, Some(8)), Err(Error::Foreign { .. })));
         assert!(matches!(arena.acquire(id, KIND + 1, Some(8)), Err(Error::Foreign { .. })));
@@ -545,8 +604,8 @@ mod tests {
 
     #[test]
     fn names_are_cut_between_characters() {
-        assert_eq!(truncated("short"), b"short");
+        assert_eq!(truncated("short", NAME_LEN), "short");
         let long = "a".to_owned() + &"\u{e4}".repeat(NAME_LEN);
-        assert_eq!(std::str::from_utf8(truncated(&long)).unwrap().chars().count(), 24);
+        assert_eq!(truncated(&long, NAME_LEN).chars().count(), 24);
     }
 }

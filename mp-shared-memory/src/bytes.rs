@@ -40,6 +40,7 @@ enum BytesWire {
 }
 
 impl<const KIND: Kind> Bytes<KIND> {
+    #[track_caller]
     pub(crate) fn create(len: usize) -> Result<Bytes<KIND>, Error> {
         if len <= heap::MAX_LEN {
             return Ok(Bytes::of_block(Hold::create(KIND, len)?));

@@ -48,6 +48,7 @@ impl<T: Pod> Guarded<T> {
     /// # Errors
     ///
     /// [`NoSpace`](Error::NoSpace) when there is no memory for it.
+    #[track_caller]
     pub fn new(values: &[T], lock: ObjectId) -> Result<Guarded<T>, Error> {
         let guarded = Guarded::zeroed(values.len(), lock)?;
         region::store(guarded.values(), bytemuck::cast_slice(values));
@@ -59,6 +60,7 @@ impl<T: Pod> Guarded<T> {
     /// # Errors
     ///
     /// As [`new`](Guarded::new), and [`InvalidSize`](Error::InvalidSize) for what no memory can hold.
+    #[track_caller]
     pub fn zeroed(len: usize, lock: ObjectId) -> Result<Guarded<T>, Error> {
         let size = len.checked_mul(size_of::<T>()).and_then(|size| size.checked_add(VALUES_AT));
         let bytes = Bytes::create(size.ok_or(Error::InvalidSize { size: u64::MAX })?)?;

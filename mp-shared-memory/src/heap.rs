@@ -3,6 +3,7 @@
 //! Only this process takes blocks of its arenas, so what is free is kept here, in ordinary memory. A
 //! block that another process gave back is found by a sweep when the known ones run out.
 
+use std::panic::Location;
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
@@ -41,12 +42,13 @@ struct Own {
 }
 
 /// A new object of `len` bytes, zero; the caller has its only reference.
+#[track_caller]
 pub(crate) fn allocate(kind: Kind, len: usize) -> Result<(Arc<Arena>, BlockId), Error> {
     let class = CLASSES.iter().position(|&(payload_len, _)| len <= payload_len);
     let class = class.ok_or(Error::InvalidSize { size: len as u64 })?;
     let mut class = HEAP[class].lock();
     let (arena, block) = class.pop()?;
-    let id = arena.take(block, kind, len);
+    let id = arena.take(block, kind, len, Location::caller());
     Ok((arena, id))
 }
 

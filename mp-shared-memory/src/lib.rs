@@ -5,11 +5,15 @@ mod bytes;
 mod error;
 mod guarded;
 mod heap;
+#[doc(hidden)]
+pub mod look;
 mod mapped;
 mod member;
 mod named;
+mod notice;
 mod object;
 mod own_memory;
+mod place;
 mod raw;
 mod region;
 mod segment;

@@ -35,6 +35,11 @@ impl MemberId {
         MemberId(generation << INDEX_BITS | index)
     }
 
+    /// The process that has entry `index` with this generation; `None` for one that nobody can have had.
+    pub(crate) fn of(index: u32, generation: u32) -> Option<MemberId> {
+        (1..GENERATIONS).contains(&generation).then_some(MemberId(generation << INDEX_BITS | index))
+    }
+
     pub(crate) fn index(self) -> usize {
         (self.0 & ((1 << INDEX_BITS) - 1)) as usize
     }

@@ -48,6 +48,7 @@ impl ObjectId {
 pub(crate) struct Wire(usize, u32, u32);
 
 impl Hold {
+    #[track_caller]
     pub(crate) fn create(kind: Kind, len: usize) -> Result<Hold, Error> {
         let (arena, id) = heap::allocate(kind, len)?;
         Ok(Hold { arena, id })
@@ -163,6 +164,7 @@ impl<T: ShmLayout> Object<T> {
     /// # Errors
     ///
     /// [`NoSpace`](Error::NoSpace) when there is no memory for it; nothing is taken then.
+    #[track_caller]
     pub fn create() -> Result<Object<T>, Error> {
         const { assert!(size_of::<T>() <= heap::MAX_LEN, "longer than MAX_LEN") };
         Ok(Object::of(Hold::create(T::KIND, size_of::<T>())?))

@@ -29,6 +29,7 @@ pub(crate) struct OwnWire(Wire, usize);
 
 impl<M: Mapping> OwnMemory<M> {
     /// Has a new block stand for memory that nobody else has yet.
+    #[track_caller]
     pub(crate) fn create(kind: Kind, segment: Arc<Segment<M>>) -> Result<OwnMemory<M>, Error> {
         let control = Object::<Control>::create()?;
         control.len.store(segment.len() as u64, Ordering::Relaxed);

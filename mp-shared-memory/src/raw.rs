@@ -86,6 +86,7 @@ impl<T: Pod> RawValue<T> {
     /// # Errors
     ///
     /// [`NoSpace`](Error::NoSpace) when there is no memory for it.
+    #[track_caller]
     pub fn new(value: T) -> Result<RawValue<T>, Error> {
         let new = RawValue::zeroed()?;
         new.set(value);
@@ -97,6 +98,7 @@ impl<T: Pod> RawValue<T> {
     /// # Errors
     ///
     /// As [`new`](RawValue::new).
+    #[track_caller]
     pub fn zeroed() -> Result<RawValue<T>, Error> {
         RawValue::of(Bytes::create(size_of::<T>())?)
     }
@@ -151,6 +153,7 @@ impl<T: Pod> RawArray<T> {
     /// # Errors
     ///
     /// [`NoSpace`](Error::NoSpace) when there is no memory for them; nothing is taken then.
+    #[track_caller]
     pub fn new(elements: &[T]) -> Result<RawArray<T>, Error> {
         let new = RawArray::zeroed(elements.len())?;
         region::store(new.bytes.get(), bytemuck::cast_slice(elements));
@@ -162,6 +165,7 @@ impl<T: Pod> RawArray<T> {
     /// # Errors
     ///
     /// As [`new`](RawArray::new); [`InvalidSize`](Error::InvalidSize) when no memory could ever be as long.
+    #[track_caller]
     pub fn zeroed(len: usize) -> Result<RawArray<T>, Error> {
         let size = len.checked_mul(size_of::<T>()).filter(|size| isize::try_from(*size).is_ok());
         RawArray::of(Bytes::create(size.ok_or(Error::InvalidSize { size: u64::MAX })?)?)

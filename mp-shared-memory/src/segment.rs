@@ -93,7 +93,7 @@ impl<M: Mapping> Drop for Segment<M> {
 /// All of it at once.
 impl Mapping for Map {
     fn new(fd: &OwnedFd, len: usize) -> Result<Map, Error> {
-        Map::new(fd, len).map_err(|error| no_space(len as u64, error))
+        Map::new(fd.as_fd(), len).map_err(|error| no_space(len as u64, error))
     }
 
     fn table() -> &'static Mapped<Segment<Map>> {

@@ -67,6 +67,11 @@ pub(crate) fn current_name() -> SessionName {
     })
 }
 
+/// Whether this process has a session.
+pub fn is_there() -> bool {
+    SESSION.get().is_some()
+}
+
 /// The session of this process as a text for its children. Makes one if there is none, so that the root is the process at
 /// the top of the tree and not one of its children, who may end before others need it.
 pub fn to_inherit() -> String {

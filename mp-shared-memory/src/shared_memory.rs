@@ -83,6 +83,7 @@ impl SharedMemory {
     ///
     /// [`InvalidSize`](Error::InvalidSize) for no bytes, [`NoSpace`](Error::NoSpace) when there is no
     /// memory for them; nothing is taken then.
+    #[track_caller]
     pub fn create(size: usize) -> Result<SharedMemory, Error> {
         if size == 0 {
             return Err(Error::InvalidSize { size: 0 });

@@ -68,6 +68,7 @@ impl SparseMemory {
     ///
     /// [`NoSpace`](Error::NoSpace) when there can be less than `least` bytes,
     /// [`InvalidSize`](Error::InvalidSize) for more than 256 GiB, and what the system says.
+    #[track_caller]
     pub fn create(least: usize, most: usize) -> Result<SparseMemory, Error> {
         if most > MAX_LEN {
             return Err(Error::InvalidSize { size: most as u64 });

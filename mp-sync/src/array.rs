@@ -59,6 +59,7 @@ impl<T: Pod> Array<T> {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it, with what was asked for and what there is.
+    #[track_caller]
     pub fn new(elements: &[T]) -> Result<Array<T>, SyncError> {
         Array::with_lock(elements, RLock::new()?)
     }
@@ -68,6 +69,7 @@ impl<T: Pod> Array<T> {
     /// # Errors
     ///
     /// As [`new`](Array::new).
+    #[track_caller]
     pub fn zeroed(len: usize) -> Result<Array<T>, SyncError> {
         Array::zeroed_with_lock(len, RLock::new()?)
     }
@@ -77,6 +79,7 @@ impl<T: Pod> Array<T> {
     /// # Errors
     ///
     /// As [`new`](Array::new).
+    #[track_caller]
     pub fn with_lock(elements: &[T], lock: impl Into<AnyLock>) -> Result<Array<T>, SyncError> {
         let lock = lock.into();
         Ok(Array { elements: Guarded::new(elements, lock.id())?, lock })
@@ -87,6 +90,7 @@ impl<T: Pod> Array<T> {
     /// # Errors
     ///
     /// As [`new`](Array::new).
+    #[track_caller]
     pub fn zeroed_with_lock(len: usize, lock: impl Into<AnyLock>) -> Result<Array<T>, SyncError> {
         let lock = lock.into();
         Ok(Array { elements: Guarded::zeroed(len, lock.id())?, lock })

@@ -106,6 +106,7 @@ impl BarrierBuilder {
     ///
     /// [`SyncError::InvalidParties`] for none or more than 1024, [`SyncError::ForeignAction`] for an
     /// action in a shared library, [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn build(self) -> Result<Barrier, SyncError> {
         let invalid = SyncError::InvalidParties { parties: self.parties, max: PARTIES };
         let parties = u32::try_from(self.parties).map_err(|_| invalid.clone())?;
@@ -126,6 +127,7 @@ impl Barrier {
     /// # Errors
     ///
     /// As [`BarrierBuilder::build`].
+    #[track_caller]
     pub fn new(parties: usize) -> Result<Barrier, SyncError> {
         Barrier::builder(parties).build()
     }

@@ -103,6 +103,7 @@ impl Condition {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<Condition, SyncError> {
         Condition::with_any(RLock::new()?.into())
     }
@@ -112,6 +113,7 @@ impl Condition {
     /// # Errors
     ///
     /// As [`new`](Condition::new).
+    #[track_caller]
     pub fn with_lock(lock: &Lock) -> Result<Condition, SyncError> {
         Condition::with_any(lock.into())
     }
@@ -121,10 +123,12 @@ impl Condition {
     /// # Errors
     ///
     /// As [`new`](Condition::new).
+    #[track_caller]
     pub fn with_rlock(lock: &RLock) -> Result<Condition, SyncError> {
         Condition::with_any(lock.into())
     }
 
+    #[track_caller]
     fn with_any(lock: AnyLock) -> Result<Condition, SyncError> {
         Ok(Condition { state: Object::create()?, lock })
     }

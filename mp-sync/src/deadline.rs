@@ -20,26 +20,31 @@ pub fn has_passed(deadline: Option<Instant>) -> bool {
 pub struct Looks {
     interval: Duration,
     longest: Duration,
+    is_first: bool,
 }
 
 impl Looks {
     const SHORTEST: Duration = Duration::from_millis(2);
 
+    fn new(interval: Duration, longest: Duration) -> Looks {
+        Looks { interval, longest, is_first: true }
+    }
+
     /// For a sleeper who needs another process to live on, the owner of a lock say.
     pub fn at_others() -> Looks {
-        Looks { interval: Looks::SHORTEST, longest: Duration::from_millis(64) }
+        Looks::new(Looks::SHORTEST, Duration::from_millis(64))
     }
 
     /// For a sleeper who needs nobody in particular: it can miss something only if its waker
     /// is killed between storing and waking.
     pub fn at_word() -> Looks {
-        Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_millis(128) }
+        Looks::new(16 * Looks::SHORTEST, Duration::from_millis(128))
     }
 
     /// For a sleeper who is told, and woken, when a process that could have woken it has died: some looks while what was
     /// used lately may be put away, and hardly any later.
     pub fn when_told() -> Looks {
-        Looks { interval: 16 * Looks::SHORTEST, longest: Duration::from_secs(3600) }
+        Looks::new(16 * Looks::SHORTEST, Duration::from_secs(3600))
     }
 
     /// The next look, or the deadline if that comes first.
@@ -47,6 +52,10 @@ impl Looks {
         // A model has no clock.
         if cfg!(mp_loom) {
             return None;
+        }
+        if std::mem::take(&mut self.is_first) {
+            #[cfg(not(mp_loom))]
+            crate::waiting::begin();
         }
         let look = Instant::now() + self.interval;
         self.interval = (2 * self.interval).min(self.longest);

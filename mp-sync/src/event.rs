@@ -42,6 +42,7 @@ impl Event {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<Event, SyncError> {
         Ok(Event(Object::create()?))
     }

@@ -8,6 +8,9 @@ mod deadline;
 mod error;
 mod event;
 mod lock;
+#[cfg(not(mp_loom))]
+#[doc(hidden)]
+pub mod look;
 mod owner;
 mod peers;
 mod prim;
@@ -17,6 +20,8 @@ mod spin;
 mod state;
 mod sys;
 mod value;
+#[cfg(not(mp_loom))]
+mod waiting;
 
 pub use any_lock::{AnyGuard, AnyLock};
 pub use array::{Array, ArrayGuard};
@@ -39,4 +44,6 @@ pub mod parts {
     pub use crate::prim::{AtomicU32, AtomicU64, Futex, Sleep, pause};
     pub use crate::spin::Spin;
     pub use crate::state::lock::{Got, LockWord};
+    #[cfg(not(mp_loom))]
+    pub use crate::waiting::Shown;
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mp_shared_memory::{Object, ObjectId, Peer};
+use mp_shared_memory::{MemberId, Object, ObjectId, Peer};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::after;
@@ -20,6 +20,20 @@ use crate::state::rlock::thread_number;
 pub(crate) struct LockState {
     word: LockWord,
     thread: AtomicU32,
+}
+
+impl LockState {
+    /// Who has it, and which thread of it, as one sees it who is no peer.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn seen_owner(&self) -> Option<(MemberId, u32)> {
+        Some((self.word.owner()?, self.thread.load(Relaxed)))
+    }
+
+    /// Whether anybody may release it.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn is_leaked(&self) -> bool {
+        self.word.is_leaked()
+    }
 }
 
 /// A lock that any number of processes and threads share; not re-entrant.
@@ -70,6 +84,7 @@ impl Lock {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<Lock, SyncError> {
         Ok(Lock(Object::create()?))
     }

@@ -37,6 +37,7 @@ impl Futex {
     ///
     /// When the system lets nobody sleep.
     pub fn sleep(&self, expected: u32, deadline: Option<Instant>) -> io::Result<Sleep> {
+        let _shown = crate::waiting::Shown::word(self.word.as_ptr().addr());
         crate::sys::futex::wait(&self.word, expected, deadline)
     }
 

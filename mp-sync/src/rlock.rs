@@ -61,6 +61,7 @@ impl RLock {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new() -> Result<RLock, SyncError> {
         Ok(RLock(Object::create()?))
     }

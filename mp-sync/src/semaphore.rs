@@ -20,6 +20,7 @@ impl From<Refused> for SyncError {
     }
 }
 
+#[track_caller]
 fn create(value: u32, bound: u32) -> Result<Object<SemaphoreState>, SyncError> {
     if value > MAX_VALUE {
         return Err(SyncError::InvalidValue { value, max: MAX_VALUE });
@@ -201,6 +202,7 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`SyncError::InvalidValue`] for more, [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new(value: u32) -> Result<Semaphore, SyncError> {
         Ok(Semaphore(create(value, MAX_VALUE)?))
     }
@@ -230,6 +232,7 @@ impl BoundedSemaphore {
     /// # Errors
     ///
     /// As [`Semaphore::new`].
+    #[track_caller]
     pub fn new(value: u32) -> Result<BoundedSemaphore, SyncError> {
         Ok(BoundedSemaphore(create(value, value)?))
     }

@@ -62,6 +62,7 @@ impl<T: Pod> Value<T> {
     /// # Errors
     ///
     /// [`SyncError::Memory`] when there is no memory for it.
+    #[track_caller]
     pub fn new(value: T) -> Result<Value<T>, SyncError> {
         Value::with_lock(value, RLock::new()?)
     }
@@ -72,6 +73,7 @@ impl<T: Pod> Value<T> {
     /// # Errors
     ///
     /// As [`new`](Value::new).
+    #[track_caller]
     pub fn with_lock(value: T, lock: impl Into<AnyLock>) -> Result<Value<T>, SyncError> {
         let lock = lock.into();
         Ok(Value { value: Guarded::new(&[value], lock.id())?, lock })

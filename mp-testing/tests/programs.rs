@@ -40,7 +40,7 @@ fn p_72_a_child_that_does_not_come_to_init_cannot_start_a_second_generation() {
 }
 
 #[test]
-fn cp_09_p_50_the_end_of_main_joins_children_and_threads_and_terminates_daemons() {
+fn cp_09_cp_10_p_50_the_end_of_main_joins_children_and_threads_and_terminates_daemons() {
     for (scenario, expected) in [("end-of-main", 0), ("end-of-main-with-error", 1), ("exit-3", 3)] {
         let begun = Instant::now();
         let (out, err, code) = run(scenario);

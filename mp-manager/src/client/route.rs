@@ -6,11 +6,11 @@
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mp_connection::{Address, Client, Connection, ConnectionError, Waitable};
 use mp_sync::parts::after;
@@ -96,15 +96,17 @@ impl Route {
         }
     }
 
-    /// A descriptor of its own that sees the end of the server.
-    pub(super) fn lifeline(&self) -> io::Result<OwnedFd> {
+    /// Sleeps until the server has closed its end, at most until `deadline`; whether it has.
+    pub(super) fn wait_until_closed(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        let is_closed = |socket: BorrowedFd<'_>| {
+            let ready = packet::wait(&[(socket, PollFlags::RDHUP)], deadline)?;
+            Ok(!ready[0].is_empty())
+        };
         match self {
-            Route::Local(local) => local.control.as_fd().try_clone_to_owned(),
+            Route::Local(local) => is_closed(local.control.as_fd()),
             Route::Network(network) => {
-                let descriptor = network.control.descriptor();
-                descriptor
-                    .map_err(io::Error::other)
-                    .and_then(|descriptor| descriptor.as_fd().try_clone_to_owned())
+                let descriptor = network.control.descriptor().map_err(io::Error::other)?;
+                is_closed(descriptor.as_fd())
             }
         }
     }

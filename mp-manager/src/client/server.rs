@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mp_connection::{Connection, ConnectionError, Waitable};
 use mp_reduction::{Attachments, DupFd, decode_from};
@@ -175,7 +175,7 @@ impl Server {
     fn line_error(&self, error: LineError, what: &str) -> ManagerError {
         match error {
             // Its end is heard of now; else the server has never had the line.
-            LineError::Over if self.is_local() && !self.wait_until_gone(END_IS_HEARD) => {
+            LineError::Over if self.is_local() && !self.is_gone_within(END_IS_HEARD) => {
                 self.exhausted("serve this thread")
             }
             LineError::Over => self.gone(),
@@ -314,16 +314,21 @@ impl Server {
         self.route.settle();
     }
 
-    /// Sleeps until the server is gone, for at most `limit`; whether it is.
-    pub(crate) fn wait_until_gone(&self, limit: Duration) -> bool {
-        let deadline = after(limit);
-        let Ok(socket) = self.route.lifeline() else { return self.is_gone() };
-        let ready = packet::wait(&[(socket.as_fd(), PollFlags::RDHUP)], deadline);
-        if ready.is_ok_and(|ready| !ready[0].is_empty()) {
-            // The thread that waits for this may be a moment behind.
-            self.life.end(&self.lines);
+    /// Sleeps until the server is gone, at most until `deadline`; whether it is.
+    pub(crate) fn wait_until_gone(&self, deadline: Option<Instant>) -> Result<bool, ManagerError> {
+        if !self.is_gone() {
+            let closed = self.route.wait_until_closed(deadline);
+            if closed.map_err(ManagerError::system("wait for the end of a server"))? {
+                // The thread that waits for this may be a moment behind.
+                self.life.end(&self.lines);
+            }
         }
-        self.is_gone()
+        Ok(self.is_gone())
+    }
+
+    /// Whether the server is gone, within `limit`.
+    pub(crate) fn is_gone_within(&self, limit: Duration) -> bool {
+        self.wait_until_gone(after(limit)).unwrap_or_else(|_| self.is_gone())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::host::client::Client;
 use crate::host::entry::Entry;
 use crate::hosted::{Clients, Hosted, Reply};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
+use crate::look::ObjectView;
 use crate::payload::Payload;
 use crate::proxy::Proxy;
 use crate::registry;
@@ -219,6 +220,25 @@ impl Host {
                 preview: preview(&entry),
             })
             .collect()
+    }
+
+    /// What there is, in the order in which it came, without asking the objects or waiting for anybody.
+    pub(crate) fn counts(&self) -> Vec<ObjectView> {
+        let _census = self.census.read_recursive();
+        self.all()
+            .into_iter()
+            .map(|entry| ObjectView {
+                id: entry.id().0,
+                type_name: entry.object().type_name().to_owned(),
+                // But for this one.
+                references: Arc::strong_count(&entry) - 1,
+            })
+            .collect()
+    }
+
+    /// The pids of the clients.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.clients.lock().values().map(|client| client.pid()).collect()
     }
 
     /// Calls a method of an object, whoever calls; a panic in it is an error of it.

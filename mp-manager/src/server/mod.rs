@@ -5,6 +5,7 @@ pub(crate) mod keeper;
 pub(crate) mod network;
 pub(crate) mod note;
 pub(crate) mod serving;
+mod window;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::host::{Host, burial};
 use crate::registry;
 use crate::server::keeper::{Keeper, Order, SETTLE_LIMIT};
 use crate::server::note::ServerInfo;
+use crate::server::window::Window;
 
 /// What a server has beside its objects.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct Service {
     info: ServerInfo,
     keeper: Keeper,
     listener: Arc<Listener>,
+    window: Mutex<Option<Window>>,
     stopped: Mutex<bool>,
     stop: Condvar,
 }
@@ -55,9 +58,14 @@ pub(crate) fn begin(
     };
     let keeper = Keeper::start(info.clone())
         .map_err(ManagerError::system("start the thread that hears clients"))?;
-    let listener = Arc::new(listener);
-    let service =
-        Service { info, keeper, listener, stopped: Mutex::new(false), stop: Condvar::new() };
+    let service = Service {
+        window: Mutex::new(Window::open(&info)),
+        info,
+        keeper,
+        listener: Arc::new(listener),
+        stopped: Mutex::new(false),
+        stop: Condvar::new(),
+    };
     let service = host.serve_with(service).ok_or(ManagerError::AlreadyServing)?;
     let thread = std::thread::Builder::new().name("mp-manager accept".to_owned());
     let accepts = thread.spawn(|| network::accept_all(&service.listener, service));
@@ -129,6 +137,7 @@ impl Service {
         }
         drop(stopped);
         self.listener.close();
+        drop(self.window.lock().take());
         Host::here().part_from_all();
     }
 

@@ -24,7 +24,7 @@ const OPENING_LIMIT: Duration = Duration::from_secs(5);
 /// No opening is longer than this.
 const MAX_OPENING_LEN: usize = 64 * 1024;
 /// How long a server waits that has no descriptor for a program that connects; nothing tells it when it has one.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the listener is closed.
 pub(super) fn accept_all(listener: &Listener, service: &Service) {
@@ -68,10 +68,15 @@ fn opening(connection: &Connection) -> Result<Opening, ConnectionError> {
     connection.recv()
 }
 
+/// Whether a program of this machine is one of the same user.
+pub(super) fn is_trusted(connection: &Connection) -> Result<bool, ConnectionError> {
+    let socket = connection.descriptor()?.as_fd().try_clone_to_owned().map(UnixStream::from);
+    Ok(socket.and_then(|socket| session::is_trusted(&socket)).is_ok_and(|trusted| trusted))
+}
+
 /// Gives a program of this machine a socket of its own.
 fn hear_neighbour(connection: &Connection) -> Result<(), ConnectionError> {
-    let socket = connection.descriptor()?.as_fd().try_clone_to_owned().map(UnixStream::from);
-    if !socket.and_then(|socket| session::is_trusted(&socket)).is_ok_and(|trusted| trusted) {
+    if !is_trusted(connection)? {
         log::warn!("a server refuses a program of another user");
         return Ok(());
     }

@@ -4,7 +4,7 @@
 //! calls are answered one by one in their order, so the place of a message is its number.
 
 use mp_queues::QueueError;
-use mp_queues::parts::Messages;
+use mp_queues::parts::{Messages, Purpose};
 use mp_shared_memory::RawValue;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,11 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new() -> Result<Line, QueueError> {
         let unwanted = RawValue::new(0)?;
-        Ok(Line { calls: Messages::new()?, results: Messages::new()?, unwanted })
+        Ok(Line {
+            calls: Messages::new(Purpose::Pool)?,
+            results: Messages::new(Purpose::Pool)?,
+            unwanted,
+        })
     }
 
     /// Says that nobody will ask for results any more.

@@ -76,6 +76,16 @@ impl<T> Desk<T> {
         self.waiting.insert(turn, task);
     }
 
+    /// How many tasks there have ever been.
+    pub(crate) fn turns(&self) -> u64 {
+        self.next_turn
+    }
+
+    /// How many tasks wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }

@@ -154,6 +154,11 @@ impl<W> Staff<W> {
         self.active()
     }
 
+    /// How many there are, of all kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.workers.keys().copied().collect()
     }

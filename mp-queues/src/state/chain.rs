@@ -11,6 +11,8 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+#[cfg(not(mp_loom))]
+use mp_shared_memory::MemberId;
 use mp_sync::parts::{AtomicU32, AtomicU64, Looks, Peers, Spin};
 
 use super::circle::Circle;
@@ -34,13 +36,31 @@ pub(crate) struct ChainState {
     circle: Line<Circle>,
     /// How waiting for the head has paid off.
     pace: Spin,
-    tail_at: Line<Published>,
+    pub(crate) tail_at: Line<Published>,
     head: Line<Head>,
-    head_at: Line<Published>,
-    limits: Line<Limits>,
+    pub(crate) head_at: Line<Published>,
+    pub(crate) limits: Line<Limits>,
     pub(crate) unfinished: Line<Unfinished>,
     /// Which memory has the blocks.
     pub(crate) memory: [AtomicU64; 2],
+}
+
+#[cfg(not(mp_loom))]
+impl ChainState {
+    /// How many items were got and put, of which one may just be on its way: as one sees it who is no peer.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.head.0.end.count(), self.tail.0.count())
+    }
+
+    /// How many units are in it.
+    pub(crate) fn units(&self) -> u32 {
+        self.tail_at.0.get().since(self.head_at.0.get())
+    }
+
+    /// Who has the locks of its ends.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = MemberId> {
+        [self.tail.0.owner(), self.head.0.end.owner()].into_iter().flatten()
+    }
 }
 
 /// The end where messages are got.
@@ -60,6 +80,8 @@ pub(crate) struct Limits {
     pub(crate) items: AtomicU64,
     /// How many units.
     pub(crate) units: AtomicU32,
+    /// Whose queue it is: a [`Purpose`](crate::purpose::Purpose).
+    pub(crate) purpose: AtomicU32,
 }
 
 /// So many blocks are kept whether they are needed or not.

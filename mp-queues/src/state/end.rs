@@ -8,6 +8,8 @@ use std::io;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Instant;
 
+#[cfg(not(mp_loom))]
+use mp_shared_memory::MemberId;
 use mp_sync::parts::{AtomicU32, AtomicU64, Got, LockWord, Peers};
 
 use super::position::{Position, Published};
@@ -47,6 +49,12 @@ impl End {
         deadline: Option<Instant>,
     ) -> io::Result<Option<Locked<'_>>> {
         Ok(self.lock.acquire(peers, deadline)?.map(|got| self.locked(got)))
+    }
+
+    /// Who has the lock.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn owner(&self) -> Option<MemberId> {
+        self.lock.owner()
     }
 
     /// Takes the lock if nobody has it who lives.

@@ -28,6 +28,12 @@ impl Unfinished {
         put.saturating_sub(self.done.load(Acquire))
     }
 
+    /// How many of `put` are not done, once any was, as one sees it who is no peer.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn seen(&self, put: u64) -> Option<u64> {
+        Some(self.done.load(Acquire)).filter(|done| *done > 0).map(|done| put.saturating_sub(done))
+    }
+
     /// One more is done; `false` if that is more than were put.
     pub(crate) fn task_done(&self, put: impl Fn() -> u64) -> bool {
         let mut done = self.done.load(Relaxed);

@@ -14,6 +14,9 @@ pub(crate) const MEMBERS: usize = 1024;
 /// The longest name of a process that is kept, in bytes.
 pub(crate) const NAME_LEN: usize = 48;
 
+/// The longest text of a place in a program that is kept, in bytes: what alignment leaves free.
+pub(crate) const PLACE_LEN: usize = 44;
+
 /// The first bytes of an arena.
 #[repr(C, align(64))]
 pub(crate) struct Header {
@@ -57,6 +60,9 @@ pub(crate) struct BlockHeader {
     pub(crate) len: AtomicU32,
     /// 1 once it may be in a message or behind a token.
     pub(crate) is_shared: AtomicU32,
+    /// Where in a program it was made, as text: the end of `file:line`.
+    pub(crate) place_len: AtomicU32,
+    pub(crate) place: [AtomicU8; PLACE_LEN],
     /// A bit for each member that has a handle. A bit is set by its member, under a shared lock of
     /// the byte of the block, and cleared by it or, after its death, by whoever holds its lock.
     pub(crate) holders: [AtomicU64; MEMBERS / 64],
@@ -75,7 +81,7 @@ pub(crate) struct Control {
 }
 
 /// What an arena begins with, and the version of this layout.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"mp-aren1");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"mp-aren2");
 
 pub(crate) const MEMBERS_AT: usize = size_of::<Header>();
 pub(crate) const BLOCKS_AT: usize = MEMBERS_AT + MEMBERS * size_of::<Member>();

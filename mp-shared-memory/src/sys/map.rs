@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "mapping memory has no safe binding")]
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -20,8 +20,9 @@ use crate::region::ShmLayout;
 ///
 /// # Invariants
 ///
-/// - **mapped**: `len` bytes from `base` on are readable and writable while `self` lives, and backed by
-///   memory that cannot shrink: the caller of [`Map::new`] has seen its seals or reserved it.
+/// - **mapped**: `len` bytes from `base` on are readable while `self` lives, and backed by memory that cannot shrink: the
+///   caller of [`Map::new`] has seen its seals or reserved it. They are writable, too, but in a map that is
+///   [read only](Map::read_only), where a store is the end of the process.
 /// - **aligned**: `base` is the start of a page.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -36,14 +37,23 @@ unsafe impl Sync for Map {}
 
 impl Map {
     /// Maps all of a memory object whose length cannot change.
-    pub(crate) fn new(fd: impl AsFd, len: usize) -> io::Result<Map> {
+    pub(crate) fn new(fd: BorrowedFd<'_>, len: usize) -> io::Result<Map> {
         Map::window(fd, 0, len)
     }
 
     /// Maps a part of it, which starts at a page.
     pub(crate) fn window(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Map> {
-        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        Map::with(ProtFlags::READ | ProtFlags::WRITE, fd.as_fd(), offset, len)
+    }
+
+    /// Maps all of it for one who stores nothing.
+    pub(crate) fn read_only(fd: BorrowedFd<'_>, len: usize) -> io::Result<Map> {
+        Map::with(ProtFlags::READ, fd, 0, len)
+    }
+
+    fn with(protection: ProtFlags, fd: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<Map> {
         let anywhere = std::ptr::null_mut();
+        let flags = MapFlags::SHARED;
         // SAFETY: the kernel chooses an address that nothing else uses.
         let base = unsafe { rustix::mm::mmap(anywhere, len, protection, flags, fd, offset) };
         let base = NonNull::new(base?.cast()).ok_or(io::ErrorKind::OutOfMemory)?;

@@ -154,6 +154,12 @@ impl LockWord {
         false
     }
 
+    /// Whether its owner has leaked it.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn is_leaked(&self) -> bool {
+        self.word.word.load(Acquire) & LEAKED != 0
+    }
+
     /// Who has it.
     pub fn owner(&self) -> Option<MemberId> {
         MemberId::from_word(self.word.word.load(Acquire))

@@ -94,6 +94,16 @@ impl SemaphoreState {
         self.bound.load(Relaxed)
     }
 
+    /// Which processes hold permits through guards, and how many, as one sees it who is no peer.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = (MemberId, u32)> {
+        self.records.iter().filter_map(|record| {
+            let record = record.load(Acquire);
+            #[expect(clippy::cast_possible_truncation, reason = "the two halves of a record")]
+            let (process, permits) = (record as u32, (record >> 32) as u32);
+            Some((MemberId::from_word(process)?, permits))
+        })
+    }
+
     /// Takes a permit; sleeps until there is one, at most until `deadline`. Whether it got it.
     pub(crate) fn acquire(
         &self,

@@ -3,8 +3,9 @@
 use crate::workspace::Crate;
 
 /// The crates from top to bottom: each may need those after it.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
     "mp-facade",
+    "mp-inspect",
     "mp-manager",
     "mp-pool",
     "mp-context",
@@ -19,7 +20,7 @@ const LAYERS: [&str; 10] = [
 const MACROS: &str = "mp-macros";
 const USERS_OF_MACROS: [&str; 2] = ["mp-facade", "mp-manager"];
 /// These stand above all: they may need everything, and nobody needs them but tests.
-const TOOLS: [&str; 2] = ["mp-testing", "xtask"];
+const TOOLS: [&str; 3] = ["mp-chaos", "mp-testing", "xtask"];
 
 /// Where a crate stands.
 enum Place {

@@ -1,0 +1,176 @@
+//! Who waits for what.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use mp_queues::look::SeenWait;
+use mp_shared_memory::look::Topic;
+use mp_sync::look::{SeenOwner, SeenThread, What};
+
+use super::Names;
+use super::memory::{self, Memory, Posted};
+use crate::dead_lock;
+use crate::proc::Mappings;
+use crate::report::{Unseen, WaitReport, WaitsFor};
+
+/// A thread: its process, and its number there.
+type Thread = (u32, u32);
+
+/// All threads that wait.
+pub(super) struct Waits {
+    /// The threads that have ever waited.
+    threads: HashMap<Thread, String>,
+    waits: Vec<Wait>,
+}
+
+struct Wait {
+    thread: Thread,
+    /// When it began, which tells it from all others of the thread.
+    began: u64,
+    report: WaitReport,
+    /// The one thread without which it does not end, if it is certain which that is.
+    needs: Option<Thread>,
+}
+
+/// Threads of which each waits for the next, and when these waits began. The same at two looks, it is there to stay.
+#[derive(Debug)]
+pub(super) struct Circle(Vec<(Thread, u64, WaitReport)>);
+
+impl PartialEq for Circle {
+    fn eq(&self, other: &Circle) -> bool {
+        let key = |circle: &Circle| {
+            circle.0.iter().map(|(thread, began, _)| (*thread, *began)).collect::<Vec<_>>()
+        };
+        key(self) == key(other)
+    }
+}
+
+impl Circle {
+    pub(super) fn reports(&self) -> Vec<WaitReport> {
+        self.0.iter().map(|(_, _, report)| report.clone()).collect()
+    }
+}
+
+impl Waits {
+    pub(super) fn read(
+        memory: &Memory,
+        posted: &[Posted],
+        names: &Names,
+        unseen: &mut Vec<Unseen>,
+    ) -> Waits {
+        let of_topic = posted.iter().filter(|posted| posted.seen.topic == Topic::Wait);
+        let threads: Vec<(u32, SeenThread)> = of_topic
+            .filter_map(|posted| Some((posted.pid, mp_sync::look::read_thread(&posted.seen)?)))
+            .collect();
+        let mut waits = Waits {
+            threads: threads
+                .iter()
+                .map(|(pid, thread)| ((*pid, thread.number), thread.name.clone()))
+                .collect(),
+            waits: Vec::new(),
+        };
+        let mut mappings = HashMap::new();
+        let now = mp_sync::look::now();
+        for (pid, thread) in &threads {
+            let Some((what, began)) = thread.wait else { continue };
+            let (waits_for, owners, needs) = match what {
+                What::Process(child) => {
+                    let name = names.of(child);
+                    // A process ends when its first thread does.
+                    let first =
+                        threads.iter().find(|(pid, thread)| *pid == child && thread.name == "main");
+                    let needs = first.map(|(pid, thread)| (*pid, thread.number));
+                    (WaitsFor::Process { pid: child, name }, Vec::new(), needs)
+                }
+                What::Word(address) => {
+                    let maps = mappings.entry(*pid).or_insert_with(|| {
+                        let what = "what its threads wait for".to_owned();
+                        let failed = |error: std::io::Error| {
+                            unseen.push(Unseen { pid: *pid, what, reason: error.to_string() });
+                        };
+                        Mappings::read(*pid).map_err(failed).unwrap_or_default()
+                    });
+                    at_word(memory, maps, address)
+                }
+            };
+            let held_by = owners.iter().map(|owner| memory::holder(owner, names, &waits)).collect();
+            let report = WaitReport {
+                pid: *pid,
+                process: names.of(*pid),
+                thread: thread.name.clone(),
+                since: Duration::from_nanos(now.saturating_sub(began)),
+                waits_for,
+                held_by,
+            };
+            waits.waits.push(Wait { thread: (*pid, thread.number), began, report, needs });
+        }
+        waits.waits.sort_by_key(|wait| (wait.thread, wait.began));
+        waits
+    }
+
+    pub(super) fn of_process(&self, pid: u32) -> Vec<WaitReport> {
+        let waits = self.waits.iter().filter(|wait| wait.thread.0 == pid);
+        waits.map(|wait| wait.report.clone()).collect()
+    }
+
+    /// Those who wait for an object.
+    pub(super) fn at(&self, object: &str) -> Vec<WaitReport> {
+        let waits = self.waits.iter().filter(|wait| match &wait.report.waits_for {
+            WaitsFor::Sync { id, .. } | WaitsFor::Queue { id, .. } => id == object,
+            WaitsFor::Process { .. } | WaitsFor::Unknown => false,
+        });
+        waits.map(|wait| wait.report.clone()).collect()
+    }
+
+    /// What a thread is called, if it has one and has ever waited.
+    pub(super) fn thread_name(&self, pid: u32, number: u32) -> Option<String> {
+        self.threads.get(&(pid, number)).filter(|name| !name.is_empty()).cloned()
+    }
+
+    pub(super) fn circles(&self) -> Vec<Circle> {
+        let needs = self.waits.iter().filter_map(|wait| Some((wait.thread, wait.needs?)));
+        let next: HashMap<Thread, Thread> = needs.collect();
+        let wait = |thread: Thread| {
+            let wait = self.waits.iter().find(|wait| wait.thread == thread)?;
+            Some((thread, wait.began, wait.report.clone()))
+        };
+        dead_lock::circles(&next)
+            .into_iter()
+            .map(|circle| Circle(circle.into_iter().filter_map(wait).collect()))
+            .collect()
+    }
+}
+
+/// What the word at an address in the memory of a process belongs to, who has that, and who alone can give it up.
+fn at_word(
+    memory: &Memory,
+    maps: &Mappings,
+    address: usize,
+) -> (WaitsFor, Vec<SeenOwner>, Option<Thread>) {
+    let unknown = (WaitsFor::Unknown, Vec::new(), None);
+    let Some((inode, offset)) = maps.find(address) else { return unknown };
+    let Some(object) = memory.find(inode, offset) else { return unknown };
+    let (id, place) = (memory::name(&object), object.place());
+    if let Some(seen) = mp_sync::look::read(&object) {
+        let needs = match seen.owners.as_slice() {
+            [owner] if matches!(seen.kind, "Lock" | "RLock") && owner.is_alive => {
+                owner.thread.map(|thread| (owner.process.pid, thread))
+            }
+            _ => None,
+        };
+        // What was leaked is released by anybody.
+        let needs = needs.filter(|_| !seen.is_leaked);
+        let kind = seen.kind.to_owned();
+        return (WaitsFor::Sync { id, kind, place }, seen.owners, needs);
+    }
+    if mp_queues::look::read(&object).is_some() {
+        let what = match mp_queues::look::wait_at(offset - object.range().start) {
+            SeenWait::Item => "an item",
+            SeenWait::Room => "room",
+            SeenWait::Turn => "its turn",
+            SeenWait::Join => "the end of the work",
+        };
+        return (WaitsFor::Queue { id, what: what.to_owned(), place }, Vec::new(), None);
+    }
+    unknown
+}

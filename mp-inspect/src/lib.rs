@@ -1,0 +1,16 @@
+#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
+
+mod dead_lock;
+mod error;
+mod gather;
+mod proc;
+mod report;
+mod table;
+
+pub use error::InspectError;
+pub use gather::{inspect, inspect_session, sessions};
+pub use report::{
+    Holder, Inspection, ObjectReport, PoolReport, ProcessReport, QueueReport, ServerReport,
+    SyncReport, Unseen, WaitReport, WaitsFor,
+};
