@@ -381,7 +381,8 @@ impl Waitable for Connection {
 /// Only for another process: a copy of the end goes beside the bytes.
 impl Serialize for Connection {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let socket = self.0.socket.get().map_err(|error| S::Error::custom(error.in_full()))?;
+        let socket =
+            self.0.socket.get().map_err(|error| S::Error::custom(mp_reduction::in_full(&error)))?;
         let direction = if self.is_readable() { self.0.direction } else { Direction::Send };
         let copy = socket.duplicate().map_err(|error| {
             S::Error::custom(format_args!("cannot duplicate the descriptor of {self:?}: {error}"))
@@ -396,7 +397,7 @@ impl<'de> Deserialize<'de> for Connection {
         let (attachment, direction): (usize, Direction) = Deserialize::deserialize(deserializer)?;
         match transfer::with_attachment(attachment, |fd| fd.try_clone_to_owned()) {
             Some(Ok(fd)) => Connection::from_descriptor(fd, direction)
-                .map_err(|error| D::Error::custom(error.in_full())),
+                .map_err(|error| D::Error::custom(mp_reduction::in_full(&error))),
             Some(Err(error)) => Err(D::Error::custom(format_args!(
                 "cannot take the descriptor of a connection: {error}"
             ))),

@@ -196,17 +196,6 @@ impl ConnectionError {
             _ => None,
         }
     }
-
-    /// The text with that of what caused it, for an encoder or decoder that keeps nothing but a text.
-    pub(crate) fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
-    }
 }
 
 /// For addresses whose conversion cannot fail.

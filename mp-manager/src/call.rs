@@ -6,12 +6,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::in_full;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::hosted::Reply;
 use crate::id::{Caller, ClientId};
 use crate::payload::Payload;
+use mp_reduction::in_full;
 
 /// One call of a method.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Every public error of the crate.
 
-use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,14 +229,3 @@ impl ManagerError {
 }
 
 mp_remote_exception::carrier!(|error| error.downcast_ref::<ManagerError>()?.as_exception());
-
-/// The text of an error with that of what caused it, for those who keep nothing but a text.
-pub(crate) fn in_full(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
-}

@@ -9,12 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::client::lines::this_thread;
 use crate::client::server::Server;
-use crate::error::{ManagerError, in_full};
+use crate::error::ManagerError;
 use crate::host::{Host, ask};
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
 use crate::payload::Payload;
 use crate::pledge::Pledged;
 use crate::proxy::{Proxy, TypedProxy, here_name};
+use mp_reduction::in_full;
 
 /// A server, from one of its clients or from inside of it.
 #[derive(Clone, Debug)]

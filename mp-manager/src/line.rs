@@ -11,7 +11,7 @@ use mp_reduction::{Attachments, MAX_DESCRIPTORS, Message};
 use mp_sync::parts::has_passed;
 use serde::{Deserialize, Serialize};
 
-use crate::error::in_full;
+use mp_reduction::in_full;
 
 /// One end of a line.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::call::Call;
-use crate::error::in_full;
 use crate::failure::{Failure, Refusal};
 use crate::id::ServerId;
 use crate::passage;
 use crate::payload::{Item, ItemRef, Payload};
 use crate::reference::Reference;
+use mp_reduction::in_full;
 
 /// A payload of several values that is being made.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::client::lines::this_thread;
-use crate::error::{ManagerError, in_full};
+use crate::error::ManagerError;
 use crate::host::Host;
 use crate::host::entry::Entry;
 use crate::id::{Caller, ClientId, ObjectId, ServerId};
@@ -17,6 +17,7 @@ use crate::passage;
 use crate::payload::Payload;
 use crate::pledge::{CannotTravel, Pledged};
 use crate::reference::Reference;
+use mp_reduction::in_full;
 
 /// Stands for an object that lives in a server; clones stand for the same.
 ///

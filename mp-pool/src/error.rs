@@ -147,18 +147,3 @@ impl std::fmt::Display for Died {
         })
     }
 }
-
-/// An error with what caused it, in one line.
-pub(crate) struct InFull<'a>(pub(crate) &'a dyn std::error::Error);
-
-impl std::fmt::Display for InFull<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
-}

@@ -4,7 +4,7 @@ use mp_queues::QueueError;
 use mp_remote_exception::RemoteException;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{AT_LEAST_ONE, InFull, PoolError};
+use crate::error::{AT_LEAST_ONE, PoolError};
 
 /// A [`PoolError`] as a value that crosses.
 ///
@@ -73,7 +73,7 @@ impl PoolErrorWire {
             }
             PoolError::InCallback => Form::InCallback,
             PoolError::Start(cause) => {
-                Form::Cannot(format!("cannot start its workers: {}", InFull(cause)))
+                Form::Cannot(format!("cannot start its workers: {}", mp_reduction::in_full(cause)))
             }
             PoolError::Resources { what, source } => {
                 Form::Cannot(format!("cannot be made: no {what}: {source}"))
@@ -82,7 +82,7 @@ impl PoolErrorWire {
                 Form::Cannot(format!("cannot call {function}: not part of the program itself"))
             }
             PoolError::Encode(_) | PoolError::Decode(_) | PoolError::Queue(_) => {
-                Form::Cannot(InFull(error).to_string())
+                Form::Cannot(mp_reduction::in_full(error))
             }
         })
     }

@@ -30,8 +30,6 @@ use builder::ProcessRunnerBuilder;
 use inbox::{Answer, Inbox, Missing};
 use line::{Line, to_runner, to_worker};
 
-use crate::error::InFull;
-
 /// A [`ProcessRunnee`] in a process of its own: made there once, called from here many times.
 ///
 /// For what costs much to set up and is then used again and again: a table that is read from a file, a model,
@@ -304,7 +302,7 @@ where
         match bytes.split_first() {
             Some((&to_runner::RETURNED, body)) => match attachments {
                 Ok(attachments) => self.decode(body, &attachments),
-                Err(error) => Err(self.result_lost(InFull(&error).to_string())),
+                Err(error) => Err(self.result_lost(mp_reduction::in_full(&error))),
             },
             Some((&to_runner::RAISED, body)) => Err(RunnerError::Exception(
                 self.decode::<RemoteException>(body, &Attachments::default())?,

@@ -99,7 +99,7 @@ impl<const KIND: Kind> Serialize for Bytes<KIND> {
             Place::Block(hold, _) => hold.to_wire().map(BytesWire::Block),
             Place::Own(memory) => memory.to_wire().map(BytesWire::Own),
         };
-        wire.map_err(|error| S::Error::custom(error.in_full()))?.serialize(serializer)
+        wire.map_err(|error| S::Error::custom(mp_reduction::in_full(&error)))?.serialize(serializer)
     }
 }
 
@@ -111,6 +111,6 @@ impl<'de, const KIND: Kind> Deserialize<'de> for Bytes<KIND> {
                 OwnMemory::from_wire(&wire, KIND).map(|memory| Bytes(Place::Own(memory)))
             }
         };
-        bytes.map_err(|error| D::Error::custom(error.in_full()))
+        bytes.map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }

@@ -135,17 +135,6 @@ impl SharedMemoryError {
         move |source| SharedMemoryError::System { what, source: Arc::new(source.into()) }
     }
 
-    /// The text with that of what caused it, for an encoder or decoder that keeps nothing but a text.
-    pub(crate) fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text += &format!(": {error}");
-            cause = error.source();
-        }
-        text
-    }
-
     pub(crate) fn foreign(reason: &'static str) -> SharedMemoryError {
         SharedMemoryError::Foreign { reason }
     }

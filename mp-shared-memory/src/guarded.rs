@@ -175,7 +175,7 @@ impl<T> Serialize for Guarded<T> {
 impl<'de, T: Pod> Deserialize<'de> for Guarded<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Guarded<T>, D::Error> {
         Guarded::of(Bytes::deserialize(deserializer)?)
-            .map_err(|error| D::Error::custom(error.in_full()))
+            .map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 

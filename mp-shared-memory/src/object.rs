@@ -273,7 +273,7 @@ impl<T: ShmLayout> Serialize for Object<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.hold()
             .to_wire()
-            .map_err(|error| S::Error::custom(error.in_full()))?
+            .map_err(|error| S::Error::custom(mp_reduction::in_full(&error)))?
             .serialize(serializer)
     }
 }
@@ -281,6 +281,6 @@ impl<T: ShmLayout> Serialize for Object<T> {
 impl<'de, T: ShmLayout> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        Object::from_wire(&wire).map_err(|error| D::Error::custom(error.in_full()))
+        Object::from_wire(&wire).map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }

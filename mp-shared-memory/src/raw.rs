@@ -332,14 +332,14 @@ impl<T> Serialize for RawArray<T> {
 impl<'de, T: Pod> Deserialize<'de> for RawValue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawValue<T>, D::Error> {
         RawValue::of(Bytes::deserialize(deserializer)?)
-            .map_err(|error| D::Error::custom(error.in_full()))
+            .map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 
 impl<'de, T: Pod> Deserialize<'de> for RawArray<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawArray<T>, D::Error> {
         RawArray::of(Bytes::deserialize(deserializer)?)
-            .map_err(|error| D::Error::custom(error.in_full()))
+            .map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 

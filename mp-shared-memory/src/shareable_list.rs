@@ -400,7 +400,7 @@ impl Serialize for ShareableList {
 impl<'de> Deserialize<'de> for ShareableList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ShareableList, D::Error> {
         ShareableList::of(SharedMemory::deserialize(deserializer)?)
-            .map_err(|error| D::Error::custom(error.in_full()))
+            .map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 

@@ -310,11 +310,11 @@ impl<'de> Deserialize<'de> for SharedMemory {
             Wire::Anonymous(bytes) => Place::Anonymous(bytes),
             Wire::Named(name, identity) => {
                 let named = Named::open_as(&name, Some(identity))
-                    .map_err(|error| D::Error::custom(error.in_full()))?;
+                    .map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))?;
                 Place::Named(Arc::new(named))
             }
         };
-        SharedMemory::of(place).map_err(|error| D::Error::custom(error.in_full()))
+        SharedMemory::of(place).map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 

@@ -253,7 +253,8 @@ impl Debug for SparseMemory {
 
 impl Serialize for SparseMemory {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire = self.0.to_wire().map_err(|error| S::Error::custom(error.in_full()));
+        let wire =
+            self.0.to_wire().map_err(|error| S::Error::custom(mp_reduction::in_full(&error)));
         wire?.serialize(serializer)
     }
 }
@@ -261,7 +262,7 @@ impl Serialize for SparseMemory {
 impl<'de> Deserialize<'de> for SparseMemory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SparseMemory, D::Error> {
         let memory = OwnMemory::from_wire(&OwnWire::deserialize(deserializer)?, SPARSE);
-        memory.map(SparseMemory).map_err(|error| D::Error::custom(error.in_full()))
+        memory.map(SparseMemory).map_err(|error| D::Error::custom(mp_reduction::in_full(&error)))
     }
 }
 

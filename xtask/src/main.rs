@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod chaos;
 mod doc;
 mod lint;
+mod package;
 mod parts;
 mod run;
 mod test;
@@ -15,12 +17,17 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test                everything below but `bench`, with a line for each part at the end
-    --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job
+    --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job, chaos
     --loom            the same as --only loom
     --repeat N        runs the tests N times, or until they fail
     --sanitizer NAME  instead: `address` or `thread`, for the crates with unsafe code, on nightly
   lint                rustfmt, clippy, and the rules of this workspace
   doc                 the documentation, with warnings denied
+  package             packages every published crate, and builds each from its package; publishes nothing
+  alone [CRATE...]    checks, documents and tests the published crates one by one
+  chaos [SECONDS]     storms of kills, stops and shortages over everything, 60 seconds when nothing is said
+    --seed N          with this seed; --round K repeats one round of it, --times N so often
+    --only SCENE      with one area alone
   bench [CASE]        the table of ratios, for the cases with CASE in their name";
 
 fn main() -> ExitCode {
@@ -30,6 +37,9 @@ fn main() -> ExitCode {
         ["test", options @ ..] => test::run(options),
         ["lint"] => Ok(parts::run(&lint::PARTS)),
         ["doc"] => Ok(parts::run(&[doc::PART])),
+        ["package"] => package::package(),
+        ["alone", crates @ ..] => package::alone(crates),
+        ["chaos", words @ ..] => Ok(chaos::run(words) == parts::Outcome::Passed),
         ["bench", filter @ ..] => Ok(bench::run(filter)),
         _ => Err(USAGE.to_owned()),
     });

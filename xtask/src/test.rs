@@ -7,7 +7,10 @@ use std::num::NonZeroU32;
 use self::sanitizer::Sanitizer;
 use crate::parts::{self, Outcome, Part};
 use crate::run::{cargo, run as run_command, works};
-use crate::{doc, lint, workspace};
+use crate::{chaos, doc, lint, workspace};
+
+/// How long everything is struck by kills and shortages.
+const STORM_SECONDS: &str = "20";
 
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
@@ -31,6 +34,7 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, String> {
         Part { name: "loom", run: &loom },
         Part { name: "panic-abort", run: &panic_abort },
         Part { name: "main-job", run: &main_job },
+        Part { name: "chaos", run: &|| chaos::run(&[STORM_SECONDS]) },
     ];
     if let Some(name) = options.only {
         parts.retain(|part| part.name == name);
@@ -98,7 +102,7 @@ fn loom() -> Outcome {
             return Outcome::Failed;
         }
     };
-    let mut command = cargo("test --lib --release");
+    let mut command = cargo("test --lib --profile loom --no-default-features");
     for member in
         crates.iter().filter(|member| member.dependencies.iter().any(|d| d.name == "loom"))
     {

@@ -11,12 +11,12 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use crate::call::Call;
-use crate::error::in_full;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::hosted::{Hosted, Reply};
 use crate::payload::Payload;
 use crate::registry::Registered;
+use mp_reduction::in_full;
 
 inventory::submit! {
     Registered {

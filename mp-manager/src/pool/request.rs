@@ -68,7 +68,7 @@ pub(super) fn chunks<'a, M: DeserializeOwned>(
 ) -> Result<(Vec<Chunk<'a>>, M), Failure> {
     let mut parts = call.payload().parts()?.collect::<Result<Vec<Part<'_>>, Malformed>>()?;
     let more = parts.pop().ok_or(Malformed)?.decode();
-    let more = more.map_err(|error| Failure::Arguments(crate::error::in_full(&error)))?;
+    let more = more.map_err(|error| Failure::Arguments(mp_reduction::in_full(&error)))?;
     let chunks = parts.into_iter().map(|part| {
         let attachments = part.attachments().map_err(|error| {
             Refusal::System(format!("take a handle, for it has no descriptor left: {error}"))
@@ -124,7 +124,7 @@ pub(super) fn packed<'a>(
             to.extend_from_slice(bytes);
             Ok(attachments.clone())
         };
-        packing.add_with(append, |error| Failure::Result(crate::error::in_full(&error)))?;
+        packing.add_with(append, |error| Failure::Result(mp_reduction::in_full(&error)))?;
     }
     Ok(packing)
 }

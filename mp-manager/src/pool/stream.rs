@@ -125,7 +125,7 @@ impl StreamObject {
         }
         let mut packing = packed(&results)?;
         let added = packing.add(&News { chunks: news, is_over });
-        added.map_err(|error| Failure::Result(crate::error::in_full(&error)))?;
+        added.map_err(|error| Failure::Result(mp_reduction::in_full(&error)))?;
         Ok(packing.finish())
     }
 

@@ -15,7 +15,7 @@ use parking_lot::MutexGuard;
 
 use super::{Hub, Phase, State, Worker};
 use crate::clock;
-use crate::error::{InFull, PoolError};
+use crate::error::PoolError;
 use crate::message::{News, ReportHead, TaskHead};
 use crate::state::claim::Claim;
 use crate::state::desk::Place;
@@ -211,7 +211,9 @@ impl Tending<'_> {
 
     /// A worker could not be started.
     fn worker_failed(&mut self, error: PoolError) {
-        self.settled.warnings.push(format!("cannot start a worker: {}", InFull(&error)));
+        self.settled
+            .warnings
+            .push(format!("cannot start a worker: {}", mp_reduction::in_full(&error)));
         let mut state = self.hub.state.lock();
         if state.staff.is_hopeless() {
             self.hub.broken(&mut state, error, &mut self.settled);
@@ -439,9 +441,10 @@ impl Hub {
                 Some(remote) => PoolError::Initializer(remote),
                 None => PoolError::Start(failure),
             };
-            settled
-                .warnings
-                .push(format!("{name} (pid {pid}) did not become ready: {}", InFull(&error)));
+            settled.warnings.push(format!(
+                "{name} (pid {pid}) did not become ready: {}",
+                mp_reduction::in_full(&error)
+            ));
             if state.staff.is_hopeless() {
                 self.broken(state, error, settled);
             }

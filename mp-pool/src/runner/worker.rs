@@ -11,7 +11,6 @@ use mp_remote_exception::Origin;
 
 use super::line::{Line, to_runner, to_worker};
 use super::runnee::ProcessRunnee;
-use crate::error::InFull;
 
 /// A buffer that grew beyond this for one message is given back.
 const KEPT_LEN: usize = 1 << 20;
@@ -62,7 +61,7 @@ fn serve<R: ProcessRunnee>(
     let call = || {
         let attachments = match attachments {
             Ok(attachments) => attachments,
-            Err(error) => return Answer::ArgumentsLost(InFull(&error).to_string()),
+            Err(error) => return Answer::ArgumentsLost(mp_reduction::in_full(&error)),
         };
         let arguments = match decode_from(arguments, &attachments) {
             Ok(arguments) => arguments,
@@ -95,7 +94,7 @@ fn tell(line: &Line, outcome: Answer, answer: &mut Vec<u8>) -> Result<()> {
     let (kind, text) = match outcome {
         Answer::Returned(attachments) => match line.results.put(answer, &attachments) {
             Ok(()) => return Ok(()),
-            Err(error) => (to_runner::RESULT_LOST, InFull(&error).to_string()),
+            Err(error) => (to_runner::RESULT_LOST, mp_reduction::in_full(&error)),
         },
         Answer::Raised(error) => {
             answer.clear();

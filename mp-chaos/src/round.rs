@@ -1,0 +1,146 @@
+//! One round from its start to its end, and what must hold after each, whatever was played.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::company::Company;
+use crate::holdings::Holdings;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::report;
+use crate::sabotage::Sabotage;
+use crate::scenes::Playing;
+use crate::strike::{Striker, Struck};
+use crate::watchdog::{Watchdog, descendants};
+
+/// What became of a round.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) processes: usize,
+    pub(crate) struck: Vec<Struck>,
+    /// What does not hold.
+    pub(crate) problems: Vec<String>,
+}
+
+/// How long the system has to take back what a round has used.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// Plays a round, and looks at what is left.
+pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
+    let mut outcome = Outcome::default();
+    let names_before = names();
+    if let Err(error) = act_out(plan, options, &mut outcome) {
+        outcome.problems.push(format!("the director cannot go on: {error:#?}"));
+    }
+    let problems = &mut outcome.problems;
+    let deadline = Instant::now() + SETTLING;
+    while !descendants().is_empty() && Instant::now() < deadline {
+        reap_orphans();
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    for pid in descendants() {
+        problems.push(format!("process {pid} is left: {}", report::command_line(pid)));
+    }
+    let mut held = Holdings::now();
+    while held.is_more_than(base) && Instant::now() < deadline {
+        // Threads end in the kernel's own time, which announces nothing.
+        std::thread::yield_now();
+        held = Holdings::now();
+    }
+    if held.is_more_than(base) {
+        problems.push(format!("the director holds {held:#?}, at the start {base:#?}"));
+    }
+    let new = || names().difference(&names_before).cloned().collect::<Vec<_>>();
+    let mut left = new();
+    while !left.is_empty() && Instant::now() < deadline {
+        // Other programs have names there for a moment.
+        std::thread::sleep(Duration::from_millis(10));
+        left = new();
+    }
+    if !left.is_empty() {
+        problems.push(format!("names are left: {left:?}"));
+    }
+    outcome
+}
+
+fn act_out(plan: &Plan, options: &Options, outcome: &mut Outcome) -> mp::Result<()> {
+    let (cues, line) = std::io::pipe()?;
+    if options.sabotage == Some(Sabotage::KeepDescriptor) {
+        std::mem::forget(std::fs::File::open("/dev/null")?);
+    }
+    if options.sabotage == Some(Sabotage::ForgetChild) {
+        std::process::Command::new("sleep").arg("600").spawn()?;
+    }
+    let mut company = Company::new(plan, line, options.sabotage)?;
+    let watchdog = {
+        let (plan, board, again) = (plan.clone(), company.notes(), report::again(plan, options));
+        Watchdog::watch(options.limit, move |seen| {
+            report::hang(&plan, &Company::board(&plan, &board), &seen, &again);
+            std::process::exit(1);
+        })
+    };
+    let striker = Striker::start(plan.strikes.clone(), cues);
+    let scenes = plan.scenes.iter().map(|scene| scene.begin(&mut company));
+    let mut scenes: Vec<Box<dyn Playing>> = scenes.collect::<mp::Result<_>>()?;
+    company.begin();
+    let all: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let attended: Vec<_> =
+            scenes.iter_mut().map(|scene| scope.spawn(|| attend(&mut **scene, &company))).collect();
+        attended
+            .into_iter()
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| vec!["the director panicked".to_owned()])
+            })
+            .collect()
+    });
+    outcome.problems.extend(all.into_iter().flatten());
+    outcome.processes = company.size();
+    company.wait_for_everybody();
+    let struck = company.close_line(striker);
+    let excuses = |actor, error: &mp::ProcessError| {
+        scenes.iter().any(|scene| scene.excuses(actor, error, &struck))
+    };
+    company.check(&struck, excuses, &mut outcome.problems);
+    for scene in &mut scenes {
+        if let Err(error) = scene.check(&company, &struck, &mut outcome.problems) {
+            outcome.problems.push(format!("a scene cannot be looked at: {error:#?}"));
+        }
+    }
+    outcome.struck = struck;
+    drop(scenes);
+    drop(company);
+    watchdog.calm();
+    Ok(())
+}
+
+fn attend(scene: &mut dyn Playing, company: &Company) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(error) = scene.attend(company, &mut problems) {
+        problems.push(format!("the director of a scene cannot go on: {error:#?}"));
+    }
+    problems
+}
+
+/// Collects those whose parents have died, and who have ended by now: they are this process's, which nobody else knows.
+fn reap_orphans() {
+    let mine: BTreeSet<u32> = mp::active_children().iter().map(|child| child.pid()).collect();
+    for pid in mp_testing::system::children_of(std::process::id()) {
+        if !mine.contains(&pid)
+            && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
+        {
+            let _whether_it_had_ended =
+                rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+        }
+    }
+}
+
+/// What of ours has a name.
+fn names() -> BTreeSet<String> {
+    let entries = ["/dev/shm", "/tmp"].into_iter().filter_map(|dir| std::fs::read_dir(dir).ok());
+    let names = entries.flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    // Those of the tests of the library are not of a storm.
+    let is_ours = |name: &String| {
+        (name.starts_with("mp-") || name.starts_with("mp_")) && !name.starts_with("mp-test")
+    };
+    names.filter(is_ours).collect()
+}
