@@ -50,6 +50,15 @@ pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
     if held.is_more_than(base) {
         problems.push(format!("the director holds {held:#?}, at the start {base:#?}"));
     }
+    let mut shared = shared();
+    while !shared.is_empty() && Instant::now() < deadline {
+        // What was parked for a queue that is gone is given back once a second.
+        std::thread::sleep(Duration::from_millis(10));
+        shared = self::shared();
+    }
+    if !shared.is_empty() {
+        problems.push(format!("shared objects are left:\n{shared}"));
+    }
     let new = || names().difference(&names_before).cloned().collect::<Vec<_>>();
     let mut left = new();
     while !left.is_empty() && Instant::now() < deadline {
@@ -131,6 +140,20 @@ fn reap_orphans() {
             let _whether_it_had_ended =
                 rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
         }
+    }
+}
+
+/// The locks, queues, pools and servers that there are, in words.
+fn shared() -> String {
+    match mp::inspect() {
+        Ok(seen) if seen.locks.is_empty() && seen.queues.is_empty() => {
+            let pools = seen.pools.iter().map(|pool| &pool.name);
+            pools.chain(seen.servers.iter().map(|server| &server.name)).cloned().collect()
+        }
+        Ok(seen) => seen.to_string(),
+        // Nothing was shared yet.
+        Err(mp::InspectError::NoSession { .. }) => String::new(),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -54,9 +54,13 @@ pub(crate) fn end_descendants() {
     }
 }
 
-/// For each thread of this process and of those below it: its state, and where in the kernel it sleeps.
+/// What is seen of the session, and for each thread of this process and of those below it: its state, and where in the kernel it
+/// sleeps.
 fn what_they_wait_for() -> String {
-    let mut text = String::new();
+    let mut text = match mp::inspect() {
+        Ok(seen) => seen.to_string(),
+        Err(error) => format!("{error}\n"),
+    };
     for pid in [std::process::id()].into_iter().chain(descendants()) {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         for task in tasks {

@@ -472,17 +472,23 @@ fn ls_12_whoever_sleeps_already_serves_the_client_behind_those_that_another_thre
 
 #[test]
 fn ls_12_a_client_that_says_nothing_is_sent_away_while_somebody_waits() {
-    for listener in listeners(Some(KEY)) {
+    let sends_away = |listener: &Listener| {
         let (end, other) = mp::Pipe::duplex().unwrap();
-        let mut silent = raw(&listener);
+        let mut silent = raw(listener);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| wait(&[&listener, &end], Some(LONG)));
+            let waiting = scope.spawn(|| wait(&[listener, &end], Some(LONG)));
             let mut said = Vec::new();
             at_once(|| silent.read_to_end(&mut said)).unwrap();
             other.send(&1).unwrap();
             assert_eq!(waiting.join().unwrap().unwrap(), [1]);
         });
-    }
+    };
+    // Each takes its time, so all at once.
+    std::thread::scope(|scope| {
+        for listener in listeners(Some(KEY)) {
+            scope.spawn(move || sends_away(&listener));
+        }
+    });
 }
 
 #[test]

@@ -152,8 +152,8 @@ where
     }
 
     /// Its key, [`CurrentProcess::authkey`](crate::CurrentProcess::authkey) there, which the processes that it starts inherit.
-    /// Default: the key of this process. A key that is empty, or longer than the
-    /// control socket takes (some 100 KiB), is an error of [`start`](ProcessBuilder::start).
+    /// Default: the key of this process. A key that is empty, or too long for a message to a process that does not run yet, is
+    /// an error of [`start`](ProcessBuilder::start).
     ///
     /// It goes to the process over the socket that has the call in it, and is in no debug text. A server of a manager that is
     /// started there asks for it, if it is given no other key; handles, queues and proxies that pass between the two processes

@@ -56,7 +56,8 @@ impl Identity {
     }
 }
 
-/// A secret that a process tree shares, inherited by every child.
+/// A secret that a process tree shares, inherited by every child that is started without
+/// [another](crate::ProcessBuilder::authkey).
 ///
 /// It cannot be serialised and its debug form hides it: it must not end up in a log or in a message.
 #[derive(Clone, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub(crate) mod kind {
 const INLINE_LEN: usize = 64 * 1024;
 
 /// Everything that a child is told.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Bootstrap {
     pub(crate) build: BuildId,
     pub(crate) entry: Offset,

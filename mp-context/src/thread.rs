@@ -86,7 +86,8 @@ impl<T: Send + 'static> Thread<T> {
     {
         static COUNTER: AtomicU32 = AtomicU32::new(1);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        ThreadBuilder { target, name: format!("Thread-{number}").into(), daemon: false }
+        let name = format!("Thread-{number}").into();
+        ThreadBuilder { target, name, daemon: false, on_failure: None }
     }
 }
 
@@ -96,7 +97,10 @@ pub struct ThreadBuilder<F> {
     target: F,
     name: Arc<str>,
     daemon: bool,
+    on_failure: Option<FailureHook>,
 }
+
+type FailureHook = Box<dyn FnOnce(&RemoteException) + Send>;
 
 impl<F> Debug for ThreadBuilder<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +121,38 @@ impl<F> ThreadBuilder<F> {
         self
     }
 
+    /// What it does when its function returns an error or panics: runs in the thread, once, before anybody hears of the
+    /// failure. Whoever joins the thread waits for the hook as well, and gets the failure, whatever the hook does; a
+    /// second hook takes the place of the first.
+    ///
+    /// It does not run when the function succeeds, when that ends the process, when the system refuses the thread, and,
+    /// in a program that aborts on panic, for panics. When the hook itself panics, the panic hook of the program tells of
+    /// that, and the failure stays what it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use mp_context as mp;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let t = mp::Thread::builder(|| -> mp::Result<u8> { Ok("x".parse()?) })
+    ///     .name("loader")
+    ///     .on_failure(move |error| tell.send(error.message().to_owned()).expect("it is waited for"))
+    ///     .start();
+    /// assert_eq!(told.recv()?, "invalid digit found in string");
+    /// assert!(t.join().is_err());
+    /// # Ok::<(), mp::Error>(())
+    /// ```
+    ///
+    /// # Differences from Python
+    ///
+    /// Without a hook nothing is printed for an error, where `mpservice` prints a line, and for a daemon the trace as well.
+    /// A panic is told by the panic hook of the program in any case, as in every thread.
+    #[doc(alias = "handle_exception")]
+    pub fn on_failure(mut self, hook: impl FnOnce(&RemoteException) + Send + 'static) -> Self {
+        self.on_failure = Some(Box::new(hook));
+        self
+    }
+
     /// Starts it; see [`Thread::start`].
     pub fn start<T>(self) -> Thread<T>
     where
@@ -125,7 +161,7 @@ impl<F> ThreadBuilder<F> {
     {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let ThreadBuilder { target, name, daemon } = self;
+        let ThreadBuilder { target, name, daemon, on_failure } = self;
         let core = Arc::new(Core { name, id: OnceLock::new(), completion: Completion::new() });
         let slot: Arc<Slot<T>> = Arc::default();
         if !daemon {
@@ -143,7 +179,7 @@ impl<F> ThreadBuilder<F> {
                 };
                 let id = std::thread::current().id();
                 RUNNING.lock().insert(number, (id, Box::new(exits)));
-                let outcome = run(target, &core.name);
+                let outcome = run(target, on_failure, &core.name);
                 RUNNING.lock().remove(&number);
                 core.end(&slot, outcome);
             }
@@ -158,18 +194,29 @@ impl<F> ThreadBuilder<F> {
     }
 }
 
-/// Calls the function; an error or a panic becomes what its joiners get.
-fn run<T>(target: impl FnOnce() -> Result<T>, name: &str) -> Result<T, ThreadError> {
+/// Calls the function; an error or a panic becomes what the hook is told and its joiners get.
+fn run<T>(
+    target: impl FnOnce() -> Result<T>,
+    on_failure: Option<FailureHook>,
+    name: &str,
+) -> Result<T, ThreadError> {
     let origin = || Origin::current_thread(name);
     // The text of an error is the user's code too.
     let call = || match panic::__mp_begin_short_backtrace(target) {
         Ok(value) => Ok(value),
         Err(error) => Err(RemoteException::from_raised(&error, origin())),
     };
-    match panic::catch_in_thread(call, origin) {
-        Ok(outcome) => outcome.map_err(ThreadError::Exception),
-        Err(panicked) => Err(ThreadError::Exception(panicked)),
+    let outcome = panic::catch_in_thread(call, origin).unwrap_or_else(Err);
+    if let Some(hook) = on_failure {
+        let tell = || {
+            if let Err(raised) = &outcome {
+                hook(raised);
+            }
+        };
+        // What the hook holds is dropped in there too, and may panic as the hook may: it changes nothing.
+        let _told = panic::catch_in_thread(tell, origin);
     }
+    outcome.map_err(ThreadError::Exception)
 }
 
 impl Core {

@@ -51,6 +51,7 @@ fn processes() {
     let p = mp::Process::builder(worker, ("a".to_owned(), 0))
         .name("counter")
         .daemon(true)
+        .authkey(b"secret")
         .env("K", "V")
         .current_dir("/")
         .cpu_affinity([0])
@@ -84,6 +85,12 @@ fn processes() {
 #[test]
 fn workers() {
     let t = mp::Thread::start(move || -> mp::Result<u32> { Ok(5) });
+    let (tell, told) = std::sync::mpsc::channel();
+    let failed = mp::Thread::builder(|| -> mp::Result<u32> { mp::bail!("no") })
+        .on_failure(move |error| tell.send(error.message().to_owned()).unwrap())
+        .start();
+    assert!(failed.join().is_err());
+    assert_eq!(told.recv().unwrap(), "no");
     let p = mp::Process::start(|| Ok(6), ()).unwrap();
     let workers: Vec<Box<dyn Worker>> = vec![Box::new(t), Box::new(p)];
     let (done, not_done) = mp::wait(&workers, None, ReturnWhen::AllCompleted);
@@ -469,7 +476,10 @@ fn servers_with_an_address() {
     assert_eq!(s2.create(Counter::args(1)).unwrap().add(1).unwrap(), 2);
     let guessed = mp::ServerProcess::connect(&*address, b"guessed");
     assert!(matches!(guessed, Err(ManagerError::Authentication { .. })));
+    assert!(!s2.join_timeout(Duration::ZERO).unwrap());
     s2.shutdown().unwrap();
+    s2.join().unwrap();
+    assert!(server.join_timeout(LONG).unwrap());
     server.shutdown().unwrap();
     assert_eq!(server.exitcode(), Some(0));
     // The other variants that are named; what else there is, is not for everybody.

@@ -197,7 +197,7 @@ fn puts(queue: mp::Queue<u64>) -> mp::Result<()> {
 }
 
 fn takes(permits: mp::Semaphore) -> mp::Result<()> {
-    permits.acquire()?;
+    drop(permits.acquire()?);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mp::connection::Address;
 use mp::{Event, ManagerError, Process, ServerProcess};
-use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true, takes_at_least};
+use mp_testing::limits::{LONG, SHORT, at_once, comes_true, ends_in_time, takes_at_least};
 use mp_testing::system::{is_asleep, signal};
 use rustix::process::Signal;
 
@@ -184,7 +184,7 @@ fn a_logger_that_handles_records_of_a_server_cannot_wait_for_its_end() {
         fn flush(&self) {}
     }
 
-    alone(|| {
+    let scenario = || {
         log::set_logger(&Waits).map(|()| log::set_max_level(log::LevelFilter::Info))?;
         let server = SERVER.get_or_init(|| ServerProcess::start().unwrap());
         server.create(Inside::args())?.log("wait")?;
@@ -193,5 +193,8 @@ fn a_logger_that_handles_records_of_a_server_cannot_wait_for_its_end() {
         mp::ensure!(matches!(said, Some(Err(ManagerError::Value(_)))), "{said:?}");
         server.shutdown()?;
         Ok(())
-    });
+    };
+    let p = Process::builder(scenario, ()).forward_logs(false).start().unwrap();
+    ends_in_time(&p);
+    p.into_result().unwrap();
 }

@@ -13,6 +13,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    #[cfg(not(mp_loom))]
     pub(crate) fn from_word(word: u32) -> Purpose {
         let others = [Purpose::Pool, Purpose::Server];
         others.into_iter().find(|purpose| *purpose as u32 == word).unwrap_or_default()

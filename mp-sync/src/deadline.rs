@@ -54,7 +54,6 @@ impl Looks {
             return None;
         }
         if std::mem::take(&mut self.is_first) {
-            #[cfg(not(mp_loom))]
             crate::waiting::begin();
         }
         let look = Instant::now() + self.interval;

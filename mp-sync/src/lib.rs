@@ -20,7 +20,7 @@ mod spin;
 mod state;
 mod sys;
 mod value;
-#[cfg(not(mp_loom))]
+#[cfg_attr(mp_loom, path = "waiting_unseen.rs")]
 mod waiting;
 
 pub use any_lock::{AnyGuard, AnyLock};
@@ -44,6 +44,5 @@ pub mod parts {
     pub use crate::prim::{AtomicU32, AtomicU64, Futex, Sleep, pause};
     pub use crate::spin::Spin;
     pub use crate::state::lock::{Got, LockWord};
-    #[cfg(not(mp_loom))]
     pub use crate::waiting::Shown;
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use mp_shared_memory::{MemberId, Object, ObjectId, Peer};
+use mp_shared_memory::{Object, ObjectId, Peer};
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::after;
@@ -25,7 +25,7 @@ pub(crate) struct LockState {
 impl LockState {
     /// Who has it, and which thread of it, as one sees it who is no peer.
     #[cfg(not(mp_loom))]
-    pub(crate) fn seen_owner(&self) -> Option<(MemberId, u32)> {
+    pub(crate) fn seen_owner(&self) -> Option<(mp_shared_memory::MemberId, u32)> {
         Some((self.word.owner()?, self.thread.load(Relaxed)))
     }
 

@@ -95,6 +95,7 @@ impl SemaphoreState {
     }
 
     /// Which processes hold permits through guards, and how many, as one sees it who is no peer.
+    #[cfg(not(mp_loom))]
     pub(crate) fn holders(&self) -> impl Iterator<Item = (MemberId, u32)> {
         self.records.iter().filter_map(|record| {
             let record = record.load(Acquire);

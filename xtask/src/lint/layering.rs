@@ -58,8 +58,8 @@ fn may_need(user: &str, needed: &str) -> Result<(), String> {
         return Ok(());
     };
     match (from, to) {
-        (_, Place::Tool) => Err(format!("{needed} can only be a dev-dependency")),
         (Place::Tool, _) => Ok(()),
+        (_, Place::Tool) => Err(format!("{needed} can only be a dev-dependency")),
         (_, Place::Macros) if USERS_OF_MACROS.contains(&user) => Ok(()),
         (_, Place::Macros) => Err(format!("only {} use {MACROS}", USERS_OF_MACROS.join(" and "))),
         (Place::Macros, _) => {
