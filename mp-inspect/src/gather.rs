@@ -4,6 +4,8 @@
 //! and out of `/proc`. So it does not matter whether the processes run, sleep or are stopped.
 
 mod memory;
+mod names;
+mod objects;
 mod waits;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use mp_shared_memory::look::Seen;
 
 use self::memory::{Memory, Posted};
+use self::names::Names;
 use self::waits::Waits;
 use crate::error::InspectError;
 use crate::proc::{self, Stat};
@@ -127,7 +130,7 @@ impl Look {
     /// What is seen, and the circles, which may not be any.
     fn report(&self) -> (Inspection, Vec<waits::Circle>) {
         let posted = self.memory.posted(self.session);
-        let names = Names::read(self, &posted);
+        let names = Names::read(&self.stats, &self.memory, self.session, &posted);
         let mut unseen = Vec::new();
         let waits = Waits::read(&self.memory, &posted, &names, &mut unseen);
         let pids = self.pids();
@@ -139,7 +142,7 @@ impl Look {
             }
         }
         let servers = self.servers(&posted, &mut unseen);
-        let (locks, queues) = self.memory.objects(self.session, &names, &waits);
+        let (locks, queues) = objects::read(&self.memory, self.session, &names, &waits);
         let report = Inspection {
             at: self.at,
             root: self.root,
@@ -256,31 +259,4 @@ fn pool(posted: &Posted) -> Option<PoolReport> {
         in_flight: pool.in_flight,
         done: pool.done,
     })
-}
-
-/// What processes are called.
-struct Names {
-    names: HashMap<u32, String>,
-    daemons: HashMap<u32, bool>,
-}
-
-impl Names {
-    /// As their parents say, or they themselves, or else what they run.
-    fn read(look: &Look, posted: &[Posted]) -> Names {
-        let programs = look.stats.values().map(|stat| (stat.pid, stat.program.clone()));
-        let mut names: HashMap<u32, String> = programs.collect();
-        for peer in look.memory.creators(look.session) {
-            names.insert(peer.pid, peer.name);
-        }
-        let mut daemons = HashMap::new();
-        for child in posted.iter().filter_map(|posted| mp_context::look::read(&posted.seen)) {
-            daemons.insert(child.pid, child.is_daemon);
-            names.insert(child.pid, child.name);
-        }
-        Names { names, daemons }
-    }
-
-    fn of(&self, pid: u32) -> String {
-        self.names.get(&pid).cloned().unwrap_or_else(|| "unknown".to_owned())
-    }
 }

@@ -5,15 +5,10 @@ use std::io;
 use std::os::linux::fs::MetadataExt;
 use std::path::Path;
 
-use mp_queues::look::Purpose;
 use mp_shared_memory::Peer;
 use mp_shared_memory::look::{Seen, SeenArena, SeenObject};
-use mp_sync::look::SeenOwner;
 
-use super::Names;
-use super::waits::Waits;
 use crate::proc::{self, Stat};
-use crate::report::{Holder, QueueReport, SyncReport};
 
 type Identity = (u64, u64);
 
@@ -81,7 +76,8 @@ impl Memory {
         self.used_by(pid).any(|arena| arena.session() == session)
     }
 
-    fn of_session(&self, session: [u64; 2]) -> impl Iterator<Item = &SeenArena> {
+    /// The arenas of a session.
+    pub(super) fn of_session(&self, session: [u64; 2]) -> impl Iterator<Item = &SeenArena> {
         self.arenas.values().filter(move |arena| arena.session() == session)
     }
 
@@ -106,55 +102,6 @@ impl Memory {
         let arena = self.arenas.iter().find(|((_, number), _)| *number == inode)?.1;
         arena.objects().find(|object| object.range().contains(&offset))
     }
-
-    /// What is shared in a session, as far as anybody has it.
-    pub(super) fn objects(
-        &self,
-        session: [u64; 2],
-        names: &Names,
-        waits: &Waits,
-    ) -> (Vec<SyncReport>, Vec<QueueReport>) {
-        let (mut locks, mut queues) = (Vec::new(), Vec::new());
-        for object in self.of_session(session).flat_map(SeenArena::objects) {
-            let id = name(&object);
-            let made_by = object.creator().map_or_else(|| "unknown".to_owned(), |peer| peer.name);
-            let (place, handles) = (object.place(), object.holders().len());
-            if handles == 0 && !object.is_in_message() {
-                continue; // the dead held it
-            }
-            if let Some(seen) = mp_sync::look::read(&object) {
-                locks.push(SyncReport {
-                    place,
-                    made_by,
-                    handles,
-                    kind: seen.kind.to_owned(),
-                    holders: seen.owners.iter().map(|owner| holder(owner, names, waits)).collect(),
-                    state: seen.state,
-                    waiters: waits.at(&id),
-                    id,
-                });
-            } else if let Some(seen) = mp_queues::look::read(&object)
-                && seen.purpose == Purpose::Program
-            {
-                queues.push(QueueReport {
-                    place,
-                    made_by,
-                    handles,
-                    items: seen.items,
-                    max_items: seen.max_items,
-                    bytes: seen.bytes,
-                    max_bytes: seen.max_bytes,
-                    put: seen.put,
-                    unfinished: seen.unfinished,
-                    waiters: waits.at(&id),
-                    id,
-                });
-            }
-        }
-        locks.sort_by(|a, b| (&a.place, &a.id).cmp(&(&b.place, &b.id)));
-        queues.sort_by(|a, b| (&a.place, &a.id).cmp(&(&b.place, &b.id)));
-        (locks, queues)
-    }
 }
 
 /// What an object is called.
@@ -164,18 +111,4 @@ pub(super) fn name(object: &SeenObject<'_>) -> String {
     let name = format!("{:04x}.{block}", nonce & 0xffff);
     // The block has been another object before.
     if generation > 0 { format!("{name}-{generation}") } else { name }
-}
-
-pub(super) fn holder(owner: &SeenOwner, names: &Names, waits: &Waits) -> Holder {
-    let pid = owner.process.pid;
-    // The pid of a dead one may be another's by now.
-    let process = if owner.is_alive { names.of(pid) } else { owner.process.name.clone() };
-    let thread = owner.thread.filter(|_| owner.is_alive);
-    Holder {
-        pid,
-        process,
-        thread: thread.and_then(|number| waits.thread_name(pid, number)),
-        is_alive: owner.is_alive,
-        times: owner.times,
-    }
 }

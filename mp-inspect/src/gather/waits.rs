@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use mp_queues::look::SeenWait;
-use mp_shared_memory::look::Topic;
 use mp_sync::look::{SeenOwner, SeenThread, What};
 
-use super::Names;
 use super::memory::{self, Memory, Posted};
+use super::names::{self, Names};
 use crate::dead_lock;
 use crate::proc::Mappings;
 use crate::report::{Unseen, WaitReport, WaitsFor};
@@ -17,11 +16,7 @@ use crate::report::{Unseen, WaitReport, WaitsFor};
 type Thread = (u32, u32);
 
 /// All threads that wait.
-pub(super) struct Waits {
-    /// The threads that have ever waited.
-    threads: HashMap<Thread, String>,
-    waits: Vec<Wait>,
-}
+pub(super) struct Waits(Vec<Wait>);
 
 struct Wait {
     thread: Thread,
@@ -58,17 +53,8 @@ impl Waits {
         names: &Names,
         unseen: &mut Vec<Unseen>,
     ) -> Waits {
-        let of_topic = posted.iter().filter(|posted| posted.seen.topic == Topic::Wait);
-        let threads: Vec<(u32, SeenThread)> = of_topic
-            .filter_map(|posted| Some((posted.pid, mp_sync::look::read_thread(&posted.seen)?)))
-            .collect();
-        let mut waits = Waits {
-            threads: threads
-                .iter()
-                .map(|(pid, thread)| ((*pid, thread.number), thread.name.clone()))
-                .collect(),
-            waits: Vec::new(),
-        };
+        let threads: Vec<(u32, SeenThread)> = names::threads(posted).collect();
+        let mut waits = Vec::new();
         let mut mappings = HashMap::new();
         let now = mp_sync::look::now();
         for (pid, thread) in &threads {
@@ -93,7 +79,7 @@ impl Waits {
                     at_word(memory, maps, address)
                 }
             };
-            let held_by = owners.iter().map(|owner| memory::holder(owner, names, &waits)).collect();
+            let held_by = owners.iter().map(|owner| names.holder(owner)).collect();
             let report = WaitReport {
                 pid: *pid,
                 process: names.of(*pid),
@@ -102,36 +88,31 @@ impl Waits {
                 waits_for,
                 held_by,
             };
-            waits.waits.push(Wait { thread: (*pid, thread.number), began, report, needs });
+            waits.push(Wait { thread: (*pid, thread.number), began, report, needs });
         }
-        waits.waits.sort_by_key(|wait| (wait.thread, wait.began));
-        waits
+        waits.sort_by_key(|wait| (wait.thread, wait.began));
+        Waits(waits)
     }
 
     pub(super) fn of_process(&self, pid: u32) -> Vec<WaitReport> {
-        let waits = self.waits.iter().filter(|wait| wait.thread.0 == pid);
+        let waits = self.0.iter().filter(|wait| wait.thread.0 == pid);
         waits.map(|wait| wait.report.clone()).collect()
     }
 
     /// Those who wait for an object.
     pub(super) fn at(&self, object: &str) -> Vec<WaitReport> {
-        let waits = self.waits.iter().filter(|wait| match &wait.report.waits_for {
+        let waits = self.0.iter().filter(|wait| match &wait.report.waits_for {
             WaitsFor::Sync { id, .. } | WaitsFor::Queue { id, .. } => id == object,
             WaitsFor::Process { .. } | WaitsFor::Unknown => false,
         });
         waits.map(|wait| wait.report.clone()).collect()
     }
 
-    /// What a thread is called, if it has one and has ever waited.
-    pub(super) fn thread_name(&self, pid: u32, number: u32) -> Option<String> {
-        self.threads.get(&(pid, number)).filter(|name| !name.is_empty()).cloned()
-    }
-
     pub(super) fn circles(&self) -> Vec<Circle> {
-        let needs = self.waits.iter().filter_map(|wait| Some((wait.thread, wait.needs?)));
+        let needs = self.0.iter().filter_map(|wait| Some((wait.thread, wait.needs?)));
         let next: HashMap<Thread, Thread> = needs.collect();
         let wait = |thread: Thread| {
-            let wait = self.waits.iter().find(|wait| wait.thread == thread)?;
+            let wait = self.0.iter().find(|wait| wait.thread == thread)?;
             Some((thread, wait.began, wait.report.clone()))
         };
         dead_lock::circles(&next)
