@@ -8,6 +8,7 @@ mod machine;
 mod manager;
 mod pair;
 mod peers;
+mod pipe;
 mod pool;
 mod python;
 mod queue;
@@ -90,6 +91,10 @@ const CASES: &[Case] = &[
         wanted: Wanted::AtMost(Duration::from_millis(1)),
         measure: queue::idle,
     },
+    timed("pipe/ping_pong_socket", Wanted::TimesAtMost(2.0), pipe::ping_pong_socket),
+    timed("pipe/ping_pong_python", Wanted::FasterTimes(1.0), pipe::ping_pong_python),
+    timed("pipe/1mib_socket", Wanted::TimesAtMost(2.0), pipe::mib_socket),
+    timed("pipe/1mib_python", Wanted::FasterTimes(1.0), pipe::mib_python),
     calls("pool/map_python", Wanted::FasterTimes(6.0), pool::map_python),
     calls("pool/map_chunk1_python", Wanted::FasterTimes(12.0), pool::map_chunk1_python),
     calls("pool/map_chunk1_procspawn", Wanted::FasterTimes(40.0), pool::map_chunk1_procspawn),
