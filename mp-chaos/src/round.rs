@@ -159,7 +159,8 @@ fn shared() -> String {
 
 /// What of ours has a name.
 fn names() -> BTreeSet<String> {
-    let entries = ["/dev/shm", "/tmp"].into_iter().filter_map(|dir| std::fs::read_dir(dir).ok());
+    let dirs = ["/dev/shm".into(), std::env::temp_dir()];
+    let entries = dirs.into_iter().filter_map(|dir| std::fs::read_dir(dir).ok());
     let names = entries.flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // Those of the tests of the library are not of a storm.
     let is_ours = |name: &String| {

@@ -206,7 +206,7 @@ impl Child {
     /// woken by the supervisor would cost a second wake-up, which is a good part of a short life.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
         let is_over = self.completion.end().is_some();
-        let _shown = (!is_over).then(|| Shown::process(self.info.pid));
+        let _shown = (!is_over).then(|| Shown::process(self.info.pid, deadline.is_some()));
         while self.completion.end().is_none() {
             if deadline.is_none() && is_serving() {
                 return false;

@@ -290,3 +290,30 @@ fn p_34_a_timed_join_keeps_its_time_while_a_logger_is_slow() {
         Ok(p.join()?)
     });
 }
+
+#[test]
+#[ignore = "run by a test in a pid namespace of its own"]
+fn starts_a_child() {
+    assert_eq!(mp::Process::start(|| Ok(7), ()).unwrap().into_result().unwrap(), 7);
+}
+
+#[test]
+fn children_start_where_the_process_group_is_one_of_another_pid_namespace() {
+    let unshared = |program: &std::path::Path| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc"]).arg(program);
+        command.stdin(std::process::Stdio::null());
+        command
+    };
+    let is_possible = unshared("true".as_ref()).status().is_ok_and(|status| status.success());
+    if !is_possible {
+        eprintln!("skipped: this user can make no pid namespace with `unshare`");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = unshared(&program);
+    command.args(["--exact", "starts_a_child", "--ignored"]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{output:?}");
+}

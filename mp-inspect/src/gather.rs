@@ -60,8 +60,8 @@ pub fn inspect() -> Result<Inspection, InspectError> {
 ///
 /// When there is no such process, when it is in no session, or must not be looked at.
 pub fn inspect_session(pid: u32) -> Result<Inspection, InspectError> {
-    let first = Look::at(pid)?;
-    let (mut report, circles) = first.report();
+    // Each look has its descriptors for itself.
+    let (mut report, circles) = Look::at(pid)?.report();
     if !circles.is_empty() {
         // What is seen of two processes is not of the same moment: a circle is one if it is still there.
         let again = Look::at(pid)?.report().1;
@@ -78,7 +78,7 @@ pub fn inspect_session(pid: u32) -> Result<Inspection, InspectError> {
 /// When the system does not list its processes.
 pub fn sessions() -> Result<Vec<u32>, InspectError> {
     let stats = all()?;
-    let memory = Memory::read(&stats);
+    let memory = Memory::read(&stats, None);
     let roots = stats.keys().filter_map(|pid| {
         let session = memory.session_of(*pid)?;
         Some(root(*pid, session, &memory, &stats))
@@ -113,14 +113,19 @@ struct Look {
 impl Look {
     fn at(pid: u32) -> Result<Look, InspectError> {
         let stats = all()?;
-        let program = stats.get(&pid).ok_or(InspectError::NoProcess { pid })?.program.clone();
-        let memory = Memory::read(&stats);
+        let stat = stats.get(&pid).filter(|stat| !stat.has_ended());
+        let program = stat.ok_or(InspectError::NoProcess { pid })?.program.clone();
+        let mut memory = Memory::read(&stats, Some(pid));
         let Some(session) = memory.session_of(pid) else {
-            let is_hidden = memory.hidden.get(&pid) == Some(&io::ErrorKind::PermissionDenied);
-            return Err(if is_hidden {
-                InspectError::NotPermitted { pid, program }
-            } else {
-                InspectError::NoSession { pid, program }
+            return Err(match memory.hidden.remove(&pid) {
+                Some(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    InspectError::NotPermitted { pid, program }
+                }
+                Some(error) => {
+                    let what = "open the shared memory of a process";
+                    InspectError::System { what, source: Arc::new(error) }
+                }
+                None => InspectError::NoSession { pid, program },
             });
         };
         let root = root(pid, session, &memory, &stats);
@@ -129,20 +134,20 @@ impl Look {
 
     /// What is seen, and the circles, which may not be any.
     fn report(&self) -> (Inspection, Vec<waits::Circle>) {
-        let posted = self.memory.posted(self.session);
-        let names = Names::read(&self.stats, &self.memory, self.session, &posted);
         let mut unseen = Vec::new();
+        let posted = self.memory.posted(&mut unseen);
+        let names = Names::read(&self.stats, &self.memory, &posted);
         let waits = Waits::read(&self.memory, &posted, &names, &mut unseen);
         let pids = self.pids();
         let processes = pids.iter().filter_map(|pid| self.process(*pid, &names, &waits)).collect();
-        for (pid, kind) in &self.memory.hidden {
+        for (pid, error) in &self.memory.hidden {
             if pids.contains(pid) {
-                let (what, reason) = ("what it shares".to_owned(), kind.to_string());
+                let (what, reason) = ("what it shares".to_owned(), error.to_string());
                 unseen.push(Unseen { pid: *pid, what, reason });
             }
         }
         let servers = self.servers(&posted, &mut unseen);
-        let (locks, queues) = objects::read(&self.memory, self.session, &names, &waits);
+        let (locks, queues) = objects::read(&self.memory, &names, &waits);
         let report = Inspection {
             at: self.at,
             root: self.root,
@@ -200,8 +205,8 @@ impl Look {
         let asked: Vec<_> = std::thread::scope(|scope| {
             let ask = |posted: &Posted| {
                 let (pid, seen) = (posted.pid, posted.seen.clone());
-                let is_stopped = self.stats.get(&pid).is_some_and(|stat| stat.state == 'T');
-                (pid, scope.spawn(move || server(&seen, is_stopped)))
+                let is_stopped = self.stats.get(&pid).is_some_and(Stat::is_stopped);
+                (pid, scope.spawn(move || server(&seen, pid, is_stopped)))
             };
             let asking: Vec<_> =
                 posted.iter().filter(|posted| is_server(&posted.seen)).map(ask).collect();
@@ -214,7 +219,10 @@ impl Look {
                 Ok(Err(reason)) => {
                     unseen.push(Unseen { pid, what: "its objects".to_owned(), reason });
                 }
-                Err(_panic) => {}
+                Err(_panic) => {
+                    let reason = "asking the server has panicked".to_owned();
+                    unseen.push(Unseen { pid, what: "its objects".to_owned(), reason });
+                }
             }
         }
         servers
@@ -225,13 +233,15 @@ fn is_server(seen: &Seen) -> bool {
     seen.topic == mp_shared_memory::look::Topic::Server
 }
 
-fn server(seen: &Seen, is_stopped: bool) -> Result<ServerReport, String> {
+fn server(seen: &Seen, pid: u32, is_stopped: bool) -> Result<ServerReport, String> {
     if is_stopped {
         return Err("the server is stopped".to_owned());
     }
-    let view = match mp_manager::look::ask(seen, ANSWER_LIMIT) {
+    let view = match mp_manager::look::ask(seen, pid, ANSWER_LIMIT) {
         Some(Ok(view)) => view,
-        Some(Err(error)) => return Err(format!("the server did not answer: {error}")),
+        Some(Err(error)) => {
+            return Err(format!("the server {}", mp_manager::look::in_full(&error)));
+        }
         None => return Err("it is no server".to_owned()),
     };
     let object = |object: mp_manager::look::ObjectView| ObjectReport {

@@ -37,7 +37,8 @@ pub(crate) struct Mappings(Vec<Mapping>);
 
 impl Stat {
     pub(crate) fn read(pid: u32) -> io::Result<Stat> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name in it may be any bytes, and be cut within a character.
+        let text = read(&format!("/proc/{pid}/stat"))?;
         let uptime = fs::read_to_string("/proc/uptime")?;
         Stat::parse(pid, &text, &uptime).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
@@ -63,6 +64,16 @@ impl Stat {
         })
     }
 
+    /// Whether nothing but its exit status is left.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Whether it does not run until somebody lets it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+
     pub(crate) fn state_name(&self) -> &'static str {
         match self.state {
             'R' => "running",
@@ -76,18 +87,26 @@ impl Stat {
     }
 }
 
-/// All processes that there are now.
+fn read(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
+/// All processes that there are now; this one at least.
 pub(crate) fn all() -> io::Result<HashMap<u32, Stat>> {
     let names =
         fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let stats = names.filter_map(|name| Stat::read(name.parse().ok()?).ok());
-    Ok(stats.map(|stat| (stat.pid, stat)).collect())
+    let stats: HashMap<u32, Stat> = stats.map(|stat| (stat.pid, stat)).collect();
+    if !stats.contains_key(&std::process::id()) {
+        return Err(io::Error::other("/proc does not list this process"));
+    }
+    Ok(stats)
 }
 
 /// Where the arenas that a process uses are to be found. What is open for reading only, somebody just looks at.
 pub(crate) fn arenas(pid: u32) -> io::Result<Vec<PathBuf>> {
     let is_used = |path: &Path| {
-        let is_arena = |link: PathBuf| link.to_string_lossy().starts_with(ARENA_NAME);
+        let is_arena = |link: PathBuf| link.as_os_str() == ARENA_NAME;
         fs::read_link(path).is_ok_and(is_arena)
             && path.file_name().is_some_and(|number| {
                 let info = Path::new("/proc").join(pid.to_string()).join("fdinfo").join(number);
@@ -108,7 +127,7 @@ fn is_writable(info: &str) -> bool {
 
 impl Mappings {
     pub(crate) fn read(pid: u32) -> io::Result<Mappings> {
-        Ok(Mappings::parse(&fs::read_to_string(format!("/proc/{pid}/maps"))?))
+        Ok(Mappings::parse(&read(&format!("/proc/{pid}/maps"))?))
     }
 
     fn parse(maps: &str) -> Mappings {
@@ -117,7 +136,7 @@ impl Mappings {
             let (start, end) = fields.next()?.split_once('-')?;
             let (offset, inode) = (fields.nth(1)?, fields.nth(1)?);
             let hex = |text| usize::from_str_radix(text, 16).ok();
-            let is_arena = fields.next()?.starts_with(ARENA_NAME);
+            let is_arena = line.ends_with(ARENA_NAME);
             let (start, end, offset) = (hex(start)?, hex(end)?, hex(offset)?);
             is_arena.then_some(Mapping { start, end, offset, inode: inode.parse().ok()? })
         };

@@ -16,8 +16,9 @@ pub struct Inspection {
     pub root: u32,
     /// The processes: each before its children, the root first.
     pub processes: Vec<ProcessReport>,
-    /// Circles in which each waits for what the next one has, so that none of them ever goes on: threads wait for locks, and for
-    /// the ends of processes. Only those are here of which that is certain.
+    /// Circles in which each waits, without a deadline, for what the next one has: threads for locks, and for the ends of
+    /// processes. None of them ever goes on, unless a guard was handed to another thread than the one that took the lock, or
+    /// another thread than its first ends a process; neither can be seen from outside.
     pub dead_locks: Vec<Vec<WaitReport>>,
     /// Locks, semaphores, conditions, events and barriers.
     pub locks: Vec<SyncReport>,
@@ -68,7 +69,9 @@ pub struct WaitReport {
     /// Its name, which may be empty.
     pub thread: String,
     /// For how long it has waited.
-    pub since: Duration,
+    pub waited: Duration,
+    /// Whether the wait has a deadline, at which it ends whatever happens.
+    pub has_deadline: bool,
     /// What it waits for.
     pub waits_for: WaitsFor,
     /// Who has that, as far as known.
@@ -104,6 +107,10 @@ pub enum WaitsFor {
         /// Its name.
         name: String,
     },
+    /// A worker for a task, or a pool for news of its workers.
+    Pool,
+    /// A client for the answer of a server, or a server for a call.
+    Server,
     /// Something that is gone by now.
     Unknown,
 }

@@ -189,7 +189,7 @@ impl Display for WaitReport {
         if !self.thread.is_empty() {
             write!(f, "{}: ", self.thread)?;
         }
-        write!(f, "{} for {}", time(self.since), self.waits_for)?;
+        write!(f, "{} for {}", time(self.waited), self.waits_for)?;
         if !self.held_by.is_empty() {
             write!(f, ", held by {}", list(&self.held_by))?;
         }
@@ -203,6 +203,8 @@ impl Display for WaitsFor {
             WaitsFor::Sync { id, kind, place } => write!(f, "{kind} {id} ({place})"),
             WaitsFor::Queue { id, what, place } => write!(f, "{what} of Queue {id} ({place})"),
             WaitsFor::Process { pid, name } => write!(f, "the end of process '{name}' (pid {pid})"),
+            WaitsFor::Pool => f.write_str("work of a pool"),
+            WaitsFor::Server => f.write_str("a call of a server, or its answer"),
             WaitsFor::Unknown => f.write_str("something that is gone"),
         }
     }
@@ -235,7 +237,7 @@ fn waiters(waits: &[WaitReport]) -> String {
             WaitsFor::Queue { what, .. } => format!(" for {what}"),
             _ => String::new(),
         };
-        format!("'{}' (pid {}, {}{what})", wait.process, wait.pid, time(wait.since))
+        format!("'{}' (pid {}, {}{what})", wait.process, wait.pid, time(wait.waited))
     };
     waits.iter().map(wait).collect::<Vec<_>>().join(", ")
 }

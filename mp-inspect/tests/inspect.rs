@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mp::inspect::{Inspection, ProcessReport, QueueReport, SyncReport, WaitsFor};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 mp::enable_test_support!();
 
@@ -465,4 +466,145 @@ fn storm_at_root() {
             worker.join().unwrap_err();
         }
     }
+}
+
+/// As `crosswise`, but nobody waits for ever.
+fn crosswise_for_a_while(first: mp::Lock, second: mp::Lock, both: mp::Barrier) -> mp::Result<()> {
+    let _first = first.acquire()?;
+    both.wait()?;
+    while second.acquire_timeout(LONG)?.is_none() {}
+    Ok(())
+}
+
+#[test]
+fn waits_that_have_a_deadline_are_no_dead_lock() {
+    at_root("deadlines_at_root");
+}
+
+#[test]
+#[ignore = "run at the root of a session of its own"]
+fn deadlines_at_root() {
+    let _ends = EndsIfPanicking;
+    let (a, b) = (mp::Lock::new().unwrap(), mp::Lock::new().unwrap());
+    let both = mp::Barrier::new(2).unwrap();
+    let start = |name, args| {
+        let process = mp::Process::builder(crosswise_for_a_while, args);
+        process.name(name).daemon(true).start().unwrap()
+    };
+    let there = start("there", (a.clone(), b.clone(), both.clone()));
+    let back = start("back", (b, a, both));
+    let wait = |session: &Inspection, name| {
+        let waits = session.processes.iter().filter(|process| process.name == name);
+        waits.flat_map(|process| process.waits.clone()).find(|wait| !wait.held_by.is_empty())
+    };
+    let session = until(std::process::id(), |session| {
+        wait(session, "there").is_some() && wait(session, "back").is_some()
+    });
+    assert!(wait(&session, "there").unwrap().has_deadline);
+    assert!(session.dead_locks.is_empty(), "{session}");
+    there.kill();
+    back.join().unwrap();
+}
+
+#[test]
+fn a_pool_that_has_nothing_to_do_shows_its_workers() {
+    at_root("idle_pool_at_root");
+}
+
+#[test]
+#[ignore = "run at the root of a session of its own"]
+fn idle_pool_at_root() {
+    let _ends = EndsIfPanicking;
+    let _pool = mp::Pool::new(2).unwrap();
+    let session = mp::inspect().unwrap();
+    assert_eq!((session.pools[0].workers, session.pools[0].in_flight), (2, 0), "{session}");
+    let waits_for_work =
+        |process: &ProcessReport| process.waits.iter().any(|wait| wait.waits_for == WaitsFor::Pool);
+    until(std::process::id(), |session| {
+        session.processes.iter().filter(|process| waits_for_work(process)).count() == 2
+    });
+}
+
+#[test]
+fn names_may_be_cut_within_a_character() {
+    at_root("odd_name_at_root");
+}
+
+#[test]
+#[ignore = "run at the root of a session of its own"]
+fn odd_name_at_root() {
+    let _ends = EndsIfPanicking;
+    let _lock = mp::Lock::new().unwrap();
+    std::fs::write("/proc/self/comm", b"gr\xc3").unwrap();
+    assert_eq!(mp::inspect().unwrap().root, std::process::id());
+}
+
+#[test]
+fn a_shortage_of_descriptors_is_said_and_hides_nothing_in_silence() {
+    at_root("shortage_at_root");
+}
+
+#[test]
+#[ignore = "run at the root of a session of its own"]
+fn shortage_at_root() {
+    let _ends = EndsIfPanicking;
+    let _lock = mp::Lock::new().unwrap();
+    let big = mp::Barrier::new(2).unwrap(); // lies in another arena
+    let open = u64::try_from(std::fs::read_dir("/proc/self/fd").unwrap().count()).unwrap();
+    let (mut whole, mut failed) = (0, 0);
+    // What is open stays so beyond a limit.
+    for limit in 3..open + 8 {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..before }).unwrap();
+        let looked = mp::inspect();
+        setrlimit(Resource::Nofile, before).unwrap();
+        match looked {
+            Ok(session) if session.unseen.is_empty() => {
+                assert_eq!(session.locks.len(), 2, "limit {limit}: {session}");
+                whole += 1;
+            }
+            Ok(_) => failed += 1,
+            Err(error) => {
+                assert!(
+                    matches!(error, mp::InspectError::System { .. }),
+                    "limit {limit}: {error:?}"
+                );
+                failed += 1;
+            }
+        }
+    }
+    assert!(whole > 0 && failed > 0, "{whole} whole, {failed} failed");
+    drop(big);
+}
+
+#[test]
+fn memory_that_is_not_there_is_not_made_by_looking() {
+    at_root("sparse_at_root");
+}
+
+#[test]
+#[ignore = "run at the root of a session of its own"]
+fn sparse_at_root() {
+    let _ends = EndsIfPanicking;
+    let _lock = mp::Lock::new().unwrap();
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let false_arena = rustix::fs::memfd_create(c"mp-arena", flags).unwrap();
+    rustix::fs::ftruncate(&false_arena, 64 << 20).unwrap();
+    rustix::io::pwrite(&false_arena, b"mp-aren2", 0).unwrap();
+    rustix::fs::fcntl_add_seals(&false_arena, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    let before = rustix::fs::fstat(&false_arena).unwrap().st_blocks;
+    assert_eq!(mp::inspect().unwrap().locks.len(), 1);
+    assert_eq!(rustix::fs::fstat(&false_arena).unwrap().st_blocks, before);
+}
+
+#[test]
+fn a_process_that_has_ended_and_is_not_reaped_is_none() {
+    let mut ended = Command::new("true").spawn().unwrap();
+    let pid = ended.id();
+    let begun = Instant::now();
+    while !matches!(mp::inspect_session(pid), Err(mp::InspectError::NoProcess { .. })) {
+        assert!(begun.elapsed() < LONG);
+        std::thread::yield_now();
+    }
+    ended.wait().unwrap();
 }

@@ -199,6 +199,7 @@ impl Hub {
                 return Err(PoolError::Start(error));
             }
         }
+        hub.shown.show(&hub.state.lock());
         Ok(hub)
     }
 

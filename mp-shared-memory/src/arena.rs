@@ -107,6 +107,10 @@ impl Arena {
         let len = memfd::sealed_len(&fd).map_err(examined)?;
         let len = len.and_then(|len| usize::try_from(len).ok());
         let len = len.ok_or(Error::foreign("its memory could shrink"))?;
+        if !memfd::is_reserved(&fd).map_err(examined)? {
+            // To look at a part without memory is to have it made.
+            return Err(Error::foreign("not all of its memory is there"));
+        }
         let identity = memfd::identity(&fd).map_err(examined)?;
         Arena::open(fd, identity, len, Map::read_only)
     }

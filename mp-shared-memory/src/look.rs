@@ -6,7 +6,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::arena::Arena;
@@ -16,10 +15,9 @@ use crate::notice::{self, NOTICE};
 pub use crate::notice::{Notice, Seen, Topic};
 use crate::object::ObjectId;
 use crate::region::{Kind, ShmLayout};
-use crate::sys::memfd;
 
 /// What the file of an arena is called where the descriptors of a process are listed.
-pub const ARENA_NAME: &str = "/memfd:mp-arena";
+pub const ARENA_NAME: &str = "/memfd:mp-arena (deleted)";
 
 /// An arena, seen from outside.
 #[derive(Debug)]
@@ -32,10 +30,14 @@ impl SeenArena {
     ///
     /// That the system does not let this process open it.
     pub fn open(path: &Path) -> io::Result<Option<SeenArena>> {
-        let fd = File::open(path)?.into();
-        match Arena::look(fd) {
+        // What only has the name of one may be anything.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        match Arena::look(File::open(path)?.into()) {
             Ok(arena) => Ok(Some(SeenArena(arena))),
-            Err(Error::System { source, .. }) => Err(io::Error::other(source)),
+            Err(Error::System { source, .. }) => Err(io::Error::new(source.kind(), source)),
+            Err(error @ Error::NoSpace { .. }) => Err(io::Error::other(error)),
             Err(_) => Ok(None),
         }
     }
@@ -59,15 +61,6 @@ impl SeenArena {
     pub fn objects(&self) -> impl Iterator<Item = SeenObject<'_>> {
         (0..self.0.blocks()).filter_map(|block| SeenObject::at(&self.0, block))
     }
-}
-
-/// The identity of what is behind a path, and whether it is memory that nobody can shrink.
-///
-/// # Errors
-///
-/// That the system does not let this process open it.
-pub fn identify(path: &Path) -> io::Result<(u64, u64)> {
-    memfd::identity(File::open(path)?.as_fd())
 }
 
 /// An object in an arena, seen from outside.

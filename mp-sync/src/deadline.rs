@@ -54,7 +54,7 @@ impl Looks {
             return None;
         }
         if std::mem::take(&mut self.is_first) {
-            crate::waiting::begin();
+            crate::waiting::begin(deadline.is_some());
         }
         let look = Instant::now() + self.interval;
         self.interval = (2 * self.interval).min(self.longest);

@@ -9,7 +9,7 @@ use crate::state::condition::ConditionState;
 use crate::state::event::EventState;
 use crate::state::rlock::RLockState;
 use crate::state::semaphore::SemaphoreState;
-pub use crate::waiting::{SeenThread, What, now, read as read_thread};
+pub use crate::waiting::{SeenThread, SeenWait, What, now, read as read_thread};
 
 /// Who has a lock, or permits of a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +60,10 @@ pub fn read(object: &SeenObject<'_>) -> Option<SeenSync> {
         state = held(&owners);
         "Lock"
     } else if let Some(lock) = object.get::<RLockState>() {
-        let (thread, times) = lock.holder();
-        owners.extend(lock.lock.owner().map(|id| owner(object, id, thread, times)));
+        owners.extend(lock.lock.owner().map(|id| {
+            let (thread, times) = lock.held_by(id);
+            owner(object, id, thread, times)
+        }));
         state = held(&owners);
         "RLock"
     } else if let Some(semaphore) = object.get::<SemaphoreState>() {

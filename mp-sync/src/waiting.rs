@@ -21,7 +21,11 @@ mod word {
     pub(super) const SINCE: usize = 2;
     /// The number by which an [`RLock`](crate::RLock) knows the thread.
     pub(super) const THREAD: usize = 3;
-    pub(super) const COUNT: usize = 4;
+    /// Whether it is the one with which the process began.
+    pub(super) const FIRST: usize = 4;
+    /// Whether the wait has a deadline.
+    pub(super) const LIMITED: usize = 5;
+    pub(super) const COUNT: usize = 6;
 }
 
 /// What a thread waits for.
@@ -38,18 +42,32 @@ const WORD: u64 = 1;
 const PROCESS: u64 = 2;
 
 struct Wait {
-    notice: OnceCell<Option<Notice>>,
+    notice: OnceCell<Notice>,
+    /// The process whose notice it is: a copy that was made by a foreign `fork` has it, too, and must not store there.
+    pid: Cell<u32>,
     /// When the wait began of which the next sleep is a part; zero if it has not.
     since: Cell<u64>,
+    /// Whether that wait has a deadline.
+    is_limited: Cell<bool>,
 }
 
 thread_local! {
-    static WAIT: Wait = const { Wait { notice: OnceCell::new(), since: Cell::new(0) } };
+    static WAIT: Wait = const {
+        Wait {
+            notice: OnceCell::new(),
+            pid: Cell::new(0),
+            since: Cell::new(0),
+            is_limited: Cell::new(false),
+        }
+    };
 }
 
-/// The next sleep of this thread is the first of a wait.
-pub(crate) fn begin() {
-    let _is_shown_no_more = WAIT.try_with(|wait| wait.since.set(0));
+/// The next sleep of this thread is the first of a wait, which may have a deadline.
+pub(crate) fn begin(is_limited: bool) {
+    let _is_shown_no_more = WAIT.try_with(|wait| {
+        wait.since.set(0);
+        wait.is_limited.set(is_limited);
+    });
 }
 
 /// Shows that this thread waits, until this is dropped.
@@ -63,18 +81,22 @@ impl Shown {
         Shown::store(WORD, address as u64)
     }
 
-    /// A whole wait for the end of a process.
-    pub fn process(pid: u32) -> Shown {
-        begin();
+    /// A whole wait for the end of a process, which may have a deadline.
+    pub fn process(pid: u32, is_limited: bool) -> Shown {
+        begin(is_limited);
         Shown::store(PROCESS, pid.into())
     }
 
     fn store(what: u64, which: u64) -> Shown {
         // A thread that ends shows nothing any more.
         let _shown = WAIT.try_with(|wait| {
-            let Some(notice) = wait.notice() else { return };
-            if wait.since.get() == 0 {
+            let is_first = wait.since.get() == 0;
+            if is_first {
                 wait.since.set(now());
+            }
+            let Some(notice) = wait.notice(is_first) else { return };
+            if is_first {
+                notice.set(word::LIMITED, wait.is_limited.get().into());
                 notice.set(word::SINCE, wait.since.get());
             }
             notice.set(word::WHICH, which);
@@ -87,7 +109,7 @@ impl Shown {
 impl Drop for Shown {
     fn drop(&mut self) {
         let _shown = WAIT.try_with(|wait| {
-            if let Some(Some(notice)) = wait.notice.get() {
+            if let Some(notice) = wait.notice(false) {
                 notice.set(word::WHAT, NOTHING);
             }
         });
@@ -95,23 +117,28 @@ impl Drop for Shown {
 }
 
 impl Wait {
-    /// Made at the first sleep; without memory for it, or a session in which somebody could look, nothing is shown.
-    fn notice(&self) -> Option<&Notice> {
-        if self.notice.get().is_none() && !mp_shared_memory::session::is_there() {
-            return None;
-        }
-        let post = || {
+    /// Made at the beginning of a wait; without memory for it, or a session in which somebody could look, that wait is not
+    /// shown.
+    fn notice(&self, is_first: bool) -> Option<&Notice> {
+        if self.notice.get().is_none() && is_first && mp_shared_memory::session::is_there() {
             let notice = Notice::post(Topic::Wait, &thread_name(), word::COUNT).ok()?;
             notice.set(word::THREAD, thread_number().into());
-            Some(notice)
-        };
-        self.notice.get_or_init(post).as_ref()
+            notice.set(word::FIRST, is_first_thread().into());
+            self.pid.set(std::process::id());
+            let _new = self.notice.set(notice);
+        }
+        self.notice.get().filter(|_| self.pid.get() == std::process::id())
     }
+}
+
+/// Whether this is the thread with which the process began.
+fn is_first_thread() -> bool {
+    gettid() == getpid()
 }
 
 /// What this thread is called. The first of a process is `main`, also if it never came to be that of Rust.
 fn thread_name() -> String {
-    if gettid() == getpid() {
+    if is_first_thread() {
         return "main".to_owned();
     }
     std::thread::current().name().unwrap_or_default().to_owned()
@@ -131,18 +158,35 @@ pub struct SeenThread {
     pub name: String,
     /// The number by which an [`RLock`](crate::RLock) knows it.
     pub number: u32,
-    /// What it waits for, and since when, in nanoseconds of the monotonic clock.
-    pub wait: Option<(What, u64)>,
+    /// Whether it is the one with which its process began.
+    pub is_first: bool,
+    /// What it waits for.
+    pub wait: Option<SeenWait>,
+}
+
+/// What a thread waits for, as seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenWait {
+    /// What it is.
+    pub what: What,
+    /// Since when, in nanoseconds of the monotonic clock.
+    pub since: u64,
+    /// Whether the wait has a deadline.
+    pub is_limited: bool,
 }
 
 /// Reads what a thread shows.
 pub fn read(seen: &Seen) -> Option<SeenThread> {
-    let &[what, which, since, thread] = seen.words.as_slice() else { return None };
+    let &[what, which, since, thread, first, limited] = seen.words.as_slice() else { return None };
     let what = match what {
         WORD => Some(What::Word(usize::try_from(which).ok()?)),
         PROCESS => Some(What::Process(u32::try_from(which).ok()?)),
         _ => None,
     };
-    let (name, number) = (seen.text.clone(), u32::try_from(thread).ok()?);
-    Some(SeenThread { name, number, wait: what.map(|what| (what, since)) })
+    Some(SeenThread {
+        name: seen.text.clone(),
+        number: u32::try_from(thread).ok()?,
+        is_first: first != 0,
+        wait: what.map(|what| SeenWait { what, since, is_limited: limited != 0 }),
+    })
 }

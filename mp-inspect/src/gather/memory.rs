@@ -9,15 +9,20 @@ use mp_shared_memory::Peer;
 use mp_shared_memory::look::{Seen, SeenArena, SeenObject};
 
 use crate::proc::{self, Stat};
+use crate::report::Unseen;
 
 type Identity = (u64, u64);
+type Session = [u64; 2];
 
-/// The arenas of all processes, and which process uses which.
+/// Which process uses which arenas, and those of one session.
 pub(super) struct Memory {
+    /// The arenas of the session, to be looked into.
     arenas: HashMap<Identity, SeenArena>,
+    /// All arenas: the session of each, and who made it.
+    known: HashMap<Identity, (Session, Option<Peer>)>,
     users: HashMap<u32, HashSet<Identity>>,
-    /// The processes that could not be looked at, and why.
-    pub(super) hidden: HashMap<u32, io::ErrorKind>,
+    /// Why a process could not be looked at.
+    pub(super) hidden: HashMap<u32, io::Error>,
 }
 
 /// A notice and the process that has posted it.
@@ -27,74 +32,117 @@ pub(super) struct Posted {
 }
 
 impl Memory {
-    pub(super) fn read(stats: &HashMap<u32, Stat>) -> Memory {
-        let mut memory =
-            Memory { arenas: HashMap::new(), users: HashMap::new(), hidden: HashMap::new() };
-        for pid in stats.keys() {
-            let paths = match proc::arenas(*pid) {
-                Ok(paths) => paths,
-                Err(error) => {
-                    memory.hidden.insert(*pid, error.kind());
-                    continue;
-                }
-            };
-            for path in paths {
-                // It may be closed by now.
-                if let Ok(Some(identity)) = memory.open(&path) {
-                    memory.users.entry(*pid).or_default().insert(identity);
-                }
-            }
+    /// Looks at all processes, and opens the arenas of the session of `pid`.
+    pub(super) fn read(stats: &HashMap<u32, Stat>, pid: Option<u32>) -> Memory {
+        let mut memory = Memory {
+            arenas: HashMap::new(),
+            known: HashMap::new(),
+            users: HashMap::new(),
+            hidden: HashMap::new(),
+        };
+        // Until the session is known, all of it may be of that.
+        let mut session = None;
+        if let Some(pid) = pid {
+            memory.look_at(pid, |_| true);
+            session = memory.session_of(pid);
+            memory.arenas.retain(|_, arena| Some(arena.session()) == session);
+        }
+        for other in stats.values().filter(|stat| Some(stat.pid) != pid && !stat.has_ended()) {
+            memory.look_at(other.pid, |other| Some(other) == session);
         }
         memory
     }
 
-    fn open(&mut self, path: &Path) -> io::Result<Option<Identity>> {
+    fn look_at(&mut self, pid: u32, is_kept: impl Fn(Session) -> bool) {
+        let looked = proc::arenas(pid).and_then(|paths| {
+            paths.iter().try_for_each(|path| match self.open(path, &is_kept) {
+                Ok(Some(identity)) => {
+                    self.users.entry(pid).or_default().insert(identity);
+                    Ok(())
+                }
+                Ok(None) => Ok(()),
+                // It was closed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            })
+        });
+        match looked {
+            Ok(()) => {}
+            // It has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                self.hidden.insert(pid, error);
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        path: &Path,
+        is_kept: impl Fn(Session) -> bool,
+    ) -> io::Result<Option<Identity>> {
         let file = std::fs::metadata(path)?;
         let identity = (file.st_dev(), file.st_ino());
-        if self.arenas.contains_key(&identity) {
+        if self.known.contains_key(&identity) {
             return Ok(Some(identity));
         }
         let Some(arena) = SeenArena::open(path)? else { return Ok(None) };
         let identity = arena.identity();
-        self.arenas.insert(identity, arena);
+        self.known.insert(identity, (arena.session(), arena.creator()));
+        if is_kept(arena.session()) {
+            self.arenas.insert(identity, arena);
+        }
         Ok(Some(identity))
     }
 
-    fn used_by(&self, pid: u32) -> impl Iterator<Item = &SeenArena> {
+    fn used_by(&self, pid: u32) -> impl Iterator<Item = &(Session, Option<Peer>)> {
         let identities = self.users.get(&pid).into_iter().flatten();
-        identities.filter_map(|identity| self.arenas.get(identity))
+        identities.filter_map(|identity| self.known.get(identity))
     }
 
     /// The session of a process: of what it has made, or else of what it uses.
-    pub(super) fn session_of(&self, pid: u32) -> Option<[u64; 2]> {
-        let is_own = |arena: &&SeenArena| arena.creator().is_some_and(|peer| peer.pid == pid);
+    pub(super) fn session_of(&self, pid: u32) -> Option<Session> {
+        let is_own = |(_, creator): &&(_, Option<Peer>)| {
+            creator.as_ref().is_some_and(|creator| creator.pid == pid)
+        };
         let own = self.used_by(pid).find(is_own);
-        own.or_else(|| self.used_by(pid).next()).map(SeenArena::session)
+        own.or_else(|| self.used_by(pid).next()).map(|(session, _)| *session)
     }
 
-    pub(super) fn uses(&self, pid: u32, session: [u64; 2]) -> bool {
-        self.used_by(pid).any(|arena| arena.session() == session)
+    pub(super) fn uses(&self, pid: u32, session: Session) -> bool {
+        self.used_by(pid).any(|(other, _)| *other == session)
     }
 
-    /// The arenas of a session.
-    pub(super) fn of_session(&self, session: [u64; 2]) -> impl Iterator<Item = &SeenArena> {
-        self.arenas.values().filter(move |arena| arena.session() == session)
+    /// The arenas of the session.
+    pub(super) fn arenas(&self) -> impl Iterator<Item = &SeenArena> {
+        self.arenas.values()
     }
 
-    /// The processes that have made arenas of a session.
-    pub(super) fn creators(&self, session: [u64; 2]) -> impl Iterator<Item = Peer> {
-        self.of_session(session).filter_map(SeenArena::creator)
+    /// The processes that have made arenas of the session.
+    pub(super) fn creators(&self) -> impl Iterator<Item = Peer> {
+        self.arenas().filter_map(SeenArena::creator)
     }
 
     /// What the living show of themselves.
-    pub(super) fn posted(&self, session: [u64; 2]) -> Vec<Posted> {
-        let objects = self.of_session(session).flat_map(SeenArena::objects);
-        let posted = objects.filter_map(|object| {
-            let seen = object.notice()?;
-            let pid = object.holders().first()?.pid;
-            object.is_same().then_some(Posted { pid, seen })
-        });
-        posted.collect()
+    pub(super) fn posted(&self, unseen: &mut Vec<Unseen>) -> Vec<Posted> {
+        let mut posted = Vec::new();
+        let mut strangers = HashSet::new();
+        for (identity, arena) in &self.arenas {
+            for object in arena.objects() {
+                let Some(seen) = object.notice() else { continue };
+                let holders = object.holders();
+                let Some(holder) = holders.first().filter(|_| object.is_same()) else { continue };
+                let pid = holder.pid;
+                if self.users.get(&pid).is_some_and(|used| used.contains(identity)) {
+                    posted.push(Posted { pid, seen });
+                } else if !self.hidden.contains_key(&pid) && strangers.insert(pid) {
+                    let reason = "it has just ended, or its pid is one of another pid namespace";
+                    let (what, reason) = ("what it shows".to_owned(), reason.to_owned());
+                    unseen.push(Unseen { pid, what, reason });
+                }
+            }
+        }
+        posted
     }
 
     /// The object that lies at a place in an arena.

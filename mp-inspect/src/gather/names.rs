@@ -20,15 +20,10 @@ pub(super) struct Names {
 
 impl Names {
     /// As their parents say, or they themselves, or else what they run.
-    pub(super) fn read(
-        stats: &HashMap<u32, Stat>,
-        memory: &Memory,
-        session: [u64; 2],
-        posted: &[Posted],
-    ) -> Names {
+    pub(super) fn read(stats: &HashMap<u32, Stat>, memory: &Memory, posted: &[Posted]) -> Names {
         let programs = stats.values().map(|stat| (stat.pid, stat.program.clone()));
         let mut processes: HashMap<u32, String> = programs.collect();
-        for peer in memory.creators(session) {
+        for peer in memory.creators() {
             processes.insert(peer.pid, peer.name);
         }
         let mut daemons = HashMap::new();

@@ -11,12 +11,11 @@ use crate::report::{QueueReport, SyncReport};
 /// What is shared in a session, as far as anybody has it.
 pub(super) fn read(
     memory: &Memory,
-    session: [u64; 2],
     names: &Names,
     waits: &Waits,
 ) -> (Vec<SyncReport>, Vec<QueueReport>) {
     let (mut locks, mut queues) = (Vec::new(), Vec::new());
-    for object in memory.of_session(session).flat_map(SeenArena::objects) {
+    for object in memory.arenas().flat_map(SeenArena::objects) {
         let id = memory::name(&object);
         let made_by = object.creator().map_or_else(|| "unknown".to_owned(), |peer| peer.name);
         let (place, handles) = (object.place(), object.holders().len());

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use mp_queues::look::SeenWait;
-use mp_sync::look::{SeenOwner, SeenThread, What};
+use mp_queues::look::{Purpose, SeenWait as SeenQueueWait};
+use mp_sync::look::{SeenOwner, SeenThread, SeenWait, What};
 
 use super::memory::{self, Memory, Posted};
 use super::names::{self, Names};
@@ -34,7 +34,10 @@ pub(super) struct Circle(Vec<(Thread, u64, WaitReport)>);
 impl PartialEq for Circle {
     fn eq(&self, other: &Circle) -> bool {
         let key = |circle: &Circle| {
-            circle.0.iter().map(|(thread, began, _)| (*thread, *began)).collect::<Vec<_>>()
+            let waits = circle.0.iter();
+            waits
+                .map(|(thread, began, report)| (*thread, *began, report.waits_for.clone()))
+                .collect::<Vec<_>>()
         };
         key(self) == key(other)
     }
@@ -58,13 +61,13 @@ impl Waits {
         let mut mappings = HashMap::new();
         let now = mp_sync::look::now();
         for (pid, thread) in &threads {
-            let Some((what, began)) = thread.wait else { continue };
+            let Some(SeenWait { what, since: began, is_limited }) = thread.wait else { continue };
             let (waits_for, owners, needs) = match what {
                 What::Process(child) => {
                     let name = names.of(child);
-                    // A process ends when its first thread does.
+                    // It ends with its first thread, if no other ends it.
                     let first =
-                        threads.iter().find(|(pid, thread)| *pid == child && thread.name == "main");
+                        threads.iter().find(|(pid, thread)| *pid == child && thread.is_first);
                     let needs = first.map(|(pid, thread)| (*pid, thread.number));
                     (WaitsFor::Process { pid: child, name }, Vec::new(), needs)
                 }
@@ -84,10 +87,13 @@ impl Waits {
                 pid: *pid,
                 process: names.of(*pid),
                 thread: thread.name.clone(),
-                since: Duration::from_nanos(now.saturating_sub(began)),
+                waited: Duration::from_nanos(now.saturating_sub(began)),
+                has_deadline: is_limited,
                 waits_for,
                 held_by,
             };
+            // A wait with a deadline ends.
+            let needs = needs.filter(|_| !is_limited);
             waits.push(Wait { thread: (*pid, thread.number), began, report, needs });
         }
         waits.sort_by_key(|wait| (wait.thread, wait.began));
@@ -103,7 +109,9 @@ impl Waits {
     pub(super) fn at(&self, object: &str) -> Vec<WaitReport> {
         let waits = self.0.iter().filter(|wait| match &wait.report.waits_for {
             WaitsFor::Sync { id, .. } | WaitsFor::Queue { id, .. } => id == object,
-            WaitsFor::Process { .. } | WaitsFor::Unknown => false,
+            WaitsFor::Process { .. } | WaitsFor::Pool | WaitsFor::Server | WaitsFor::Unknown => {
+                false
+            }
         });
         waits.map(|wait| wait.report.clone()).collect()
     }
@@ -144,12 +152,17 @@ fn at_word(
         let kind = seen.kind.to_owned();
         return (WaitsFor::Sync { id, kind, place }, seen.owners, needs);
     }
-    if mp_queues::look::read(&object).is_some() {
+    if let Some(queue) = mp_queues::look::read(&object) {
+        match queue.purpose {
+            Purpose::Program => {}
+            Purpose::Pool => return (WaitsFor::Pool, Vec::new(), None),
+            Purpose::Server => return (WaitsFor::Server, Vec::new(), None),
+        }
         let what = match mp_queues::look::wait_at(offset - object.range().start) {
-            SeenWait::Item => "an item",
-            SeenWait::Room => "room",
-            SeenWait::Turn => "its turn",
-            SeenWait::Join => "the end of the work",
+            SeenQueueWait::Item => "an item",
+            SeenQueueWait::Room => "room",
+            SeenQueueWait::Turn => "its turn",
+            SeenQueueWait::Join => "the end of the work",
         };
         return (WaitsFor::Queue { id, what: what.to_owned(), place }, Vec::new(), None);
     }

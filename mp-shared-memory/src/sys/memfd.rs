@@ -65,6 +65,13 @@ pub(crate) fn sealed_len(fd: impl AsFd) -> io::Result<Option<u64>> {
     }
 }
 
+/// Whether there is memory behind all of it.
+pub(crate) fn is_reserved(fd: impl AsFd) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(fd)?;
+    // The unit of `stat` is 512 bytes, whatever the file system has.
+    Ok(stat.st_blocks.saturating_mul(512) >= stat.st_size)
+}
+
 /// What tells this memory from all other memory, and all files, that exist now: device and number.
 pub(crate) type Identity = (u64, u64);
 

@@ -163,6 +163,13 @@ impl RLockState {
         depth
     }
 
+    /// The number of the thread of its owner that holds it, and how often; zeros while the owner has just taken it.
+    #[cfg(not(mp_loom))]
+    pub(crate) fn held_by(&self, owner: mp_shared_memory::MemberId) -> (u32, u32) {
+        let is_its = self.holder.load(Acquire) >> 32 == u64::from(owner.to_word());
+        if is_its { self.holder() } else { (0, 0) }
+    }
+
     /// The number of the thread that holds it, in its process, and how often.
     pub(crate) fn holder(&self) -> (u32, u32) {
         #[expect(clippy::cast_possible_truncation, reason = "the low half")]
