@@ -28,7 +28,8 @@ usage: cargo xtask <command>
   chaos [SECONDS]     storms of kills, stops and shortages over everything, 60 seconds when nothing is said
     --seed N          with this seed; --round K repeats one round of it, --times N so often
     --only SCENE      with one area alone
-  bench [CASE]        the table of ratios, for the cases with CASE in their name";
+  bench [CASE]        the table of ratios, for the cases with CASE in their name
+    --write           and puts their rows into README.md";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         ["package"] => package::package(),
         ["alone", crates @ ..] => package::alone(crates),
         ["chaos", words @ ..] => Ok(chaos::run(words) == parts::Outcome::Passed),
-        ["bench", filter @ ..] => Ok(bench::run(filter)),
+        ["bench", words @ ..] => bench::run(words),
         _ => Err(USAGE.to_owned()),
     });
     match done {
