@@ -55,6 +55,10 @@ impl Pledged {
     /// Has the message that is being made keep an object alive.
     pub(crate) fn object(reference: &Reference) -> Result<Pledged, CannotTravel> {
         match reference {
+            // Where it arrives it is a proxy of a server that has ended.
+            Reference::There(held) if held.server().is_gone() => {
+                Ok(Pledged::near(held.server().id(), open_nobody)?.0)
+            }
             Reference::There(held) if held.server().is_local() => {
                 let server = held.server();
                 let (pledged, number) = Pledged::near(server.id(), || Ok(server.open_pledge()?))?;
@@ -73,6 +77,9 @@ impl Pledged {
 
     /// Has the message that is being made lead to a server.
     pub(crate) fn server(server: &Server) -> Result<Pledged, CannotTravel> {
+        if server.is_gone() {
+            return Ok(Pledged::near(server.id(), open_nobody)?.0);
+        }
         if server.is_local() {
             let (pledged, _) = Pledged::near(server.id(), || Ok(server.open_pledge()?))?;
             return Ok(pledged);
@@ -110,6 +117,12 @@ impl Pledged {
             Err(ManagerError::Value(missing))
         })
     }
+}
+
+/// A socket to nobody, as one is to a server that has ended.
+fn open_nobody() -> Opened {
+    let (ours, _closed) = packet::pair().map_err(CannotTravel::Socket)?;
+    Ok((ours, 0))
 }
 
 /// A socket to this process for a message.

@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::client::held::Held;
 use crate::client::lines::this_thread;
 use crate::error::ManagerError;
 use crate::host::Host;
@@ -143,7 +144,14 @@ impl Proxy {
                 return Err("a proxy came without what keeps its object alive".to_owned());
             }
             (None, Some(pledged)) => {
-                let reference = pledged.reach(server).and_then(|server| server.retain(object));
+                let reference =
+                    pledged.reach(server).and_then(|server| match server.retain(object) {
+                        // It is a proxy all the same, which says so when it is called.
+                        Err(_) if server.is_gone() => {
+                            Ok(Reference::There(Held::given(&server, object)))
+                        }
+                        retained => retained,
+                    });
                 reference.map_err(|error| in_full(&error))?
             }
         };
@@ -221,7 +229,8 @@ impl<'de> Deserialize<'de> for Proxy {
 ///
 /// # Errors
 ///
-/// That it is one of another type, or that its server cannot be reached or has no such object.
+/// That it is one of another type, or that its server lives and cannot be reached or has no such object. One of a server that
+/// has ended is a proxy like any other, whose calls are [`Disconnected`](ManagerError::Disconnected).
 pub fn deserialize_typed<'de, P, D>(deserializer: D) -> Result<P, D::Error>
 where
     P: TypedProxy,

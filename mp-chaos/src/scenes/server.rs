@@ -229,12 +229,11 @@ impl Playing for Serving {
         Ok(())
     }
 
-    /// A client that is not there yet when the server is killed or starved cannot take its arguments, which say so.
+    /// A client that is not there yet while the server is starved may be refused by it, and so not get its arguments.
     fn excuses(&self, actor: usize, error: &ProcessError, struck: &[Struck]) -> bool {
         self.script.clients.iter().any(|client| client.actor == actor)
             && struck.iter().any(|struck| {
-                let blow = struck.strike.blow;
-                struck.pid == self.manager.pid() && (blow == Blow::Kill || blow.is_shortage())
+                struck.pid == self.manager.pid() && struck.strike.blow.is_shortage()
             })
             && matches!(error, ProcessError::Decode(_))
     }

@@ -127,9 +127,14 @@ pub(crate) fn reach(id: ServerId, socket: BorrowedFd<'_>) -> Result<Arc<Server>,
         return Ok(server);
     }
     let pid = std::process::id();
-    join(|theirs| {
+    let joined = join(|theirs| {
         packet::send(socket, &Note::Adopt { socket: theirs, pid }, true)
             .map_err(ManagerError::system("reach the server of a proxy"))
+    });
+    // What else is in the message is not lost with a server that has ended: its proxies say so when they are called.
+    joined.or_else(|error| match packet::has_ended(socket) {
+        true => Ok(Arc::new(Server::ended(id))),
+        false => Err(error),
     })
 }
 

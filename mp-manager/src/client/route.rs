@@ -33,6 +33,8 @@ pub(super) enum Route {
     Local(Arc<Local>),
     /// Over connections.
     Network(Network),
+    /// It had ended before this process came to know it: a message led to it that was longer under way.
+    Ended,
 }
 
 /// How long one waits for room in a socket before the rest is left to another thread, which a process that ends does not
@@ -86,6 +88,7 @@ impl Route {
             Route::Network(network) => {
                 let _sent = network.releases.send(Release { object, count });
             }
+            Route::Ended => {}
         }
     }
 
@@ -108,6 +111,7 @@ impl Route {
                 let descriptor = network.control.descriptor().map_err(io::Error::other)?;
                 is_closed(descriptor.as_fd())
             }
+            Route::Ended => Ok(true),
         }
     }
 
@@ -116,6 +120,7 @@ impl Route {
         match self {
             Route::Local(local) => local.close(),
             Route::Network(network) => network.control.close(),
+            Route::Ended => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mp_connection::{Connection, ConnectionError, Waitable};
+use mp_connection::{Address, Connection, ConnectionError, Waitable};
 use mp_reduction::{Attachments, DupFd, decode_from};
 use mp_sync::parts::after;
 use rustix::event::PollFlags;
@@ -59,6 +59,15 @@ impl Server {
         let (holdings, last_pledge) = (Holdings::default(), AtomicU64::new(0));
         let maker = std::process::id();
         Server { info, client, route, life, lines, holdings, last_pledge, maker }
+    }
+
+    /// One that has ended before this process came to know it, of which nothing is known but its number.
+    pub(super) fn ended(id: ServerId) -> Server {
+        let (life, lines) = (Arc::<Life>::default(), Arc::<Lines>::default());
+        life.end(&lines);
+        let (name, address) = ("(ended)".to_owned(), Address::Abstract(Vec::new()));
+        let server = ServerInfo { id, name, pid: 0, address };
+        Server::new(Welcome { server, client: ClientId::SERVER }, Route::Ended, life, lines)
     }
 
     pub(crate) fn id(&self) -> ServerId {
@@ -202,6 +211,7 @@ impl Server {
                 let opening = Opening::Open { client: network.membership, thread };
                 Ok((Line::Network(self.open(network, &opening)?), None))
             }
+            Route::Ended => Err(self.gone()),
         }
     }
 
