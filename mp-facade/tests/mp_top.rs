@@ -1,13 +1,17 @@
 //! `mp-top` as an operator runs it: from outside, on a session that does not know of it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Instant;
+
+use mp_testing::limits::{LONG, comes_true};
 
 mp::enable_test_support!();
 
-const LONG: Duration = Duration::from_secs(60);
+const EVIL: &str = "evil\x1b[31m\nPROCESSES";
 
 fn mp_top(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mp-top")).args(words).output().unwrap()
@@ -37,9 +41,57 @@ impl Session {
         self.0.id().to_string()
     }
 
+    /// Ends it from outside; it stays a zombie until the session is dropped.
+    fn kill_9(&mut self) {
+        self.0.kill().unwrap();
+    }
+
     fn end(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _no_zombie_is_left = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// A program that shows a session again and again, and what it has shown. It must not outlive a test.
+struct Shows(Child, BufReader<std::process::ChildStdout>);
+
+impl Shows {
+    fn start(pid: &str) -> Shows {
+        let mut top = Command::new(env!("CARGO_BIN_EXE_mp-top"))
+            .args([pid, "--interval", "0.01"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let shown = BufReader::new(top.stdout.take().unwrap());
+        Shows(top, shown)
+    }
+
+    /// What it shows until it has shown the beginning of so many tables.
+    fn tables(&mut self, count: usize) -> String {
+        let mut text = String::new();
+        // Each begins with the time of day.
+        while text.matches(" UTC  session of process 'MainProcess'").count() < count {
+            assert!(self.1.read_line(&mut text).unwrap() > 0, "it ended: {text}");
+        }
+        text
+    }
+
+    /// How it ends, by itself.
+    fn ends(mut self) -> ExitStatus {
+        self.1.read_to_end(&mut Vec::new()).unwrap();
+        self.0.wait().unwrap()
+    }
+}
+
+impl Drop for Shows {
+    fn drop(&mut self) {
+        let _it_is_gone = self.0.kill().and_then(|()| self.0.wait());
     }
 }
 
@@ -73,45 +125,125 @@ fn it_shows_who_holds_the_lock_in_a_dead_lock() {
     let begun = Instant::now();
     let shown = loop {
         let output = mp_top(&[&session.pid(), "--once"]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
         let shown = text(&output.stdout);
-        if shown.contains("DEAD LOCK") {
+        let has_seen_one = shown.contains("DEAD LOCK");
+        let expected = if has_seen_one { 2 } else { 0 };
+        assert_eq!(output.status.code(), Some(expected), "{shown}{}", text(&output.stderr));
+        if has_seen_one {
             break shown;
         }
         assert!(begun.elapsed() < LONG, "{shown}");
     };
+    assert!(shown.lines().next().unwrap().contains(", dead locks: 1, "), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown}");
     for (waiter, holder) in [("there", "back"), ("back", "there")] {
-        let says_so = |line: &&str| {
-            line.trim_start().starts_with(&format!("process '{waiter}'"))
-                && line.contains("for Lock ")
-                && line.contains("tests/mp_top.rs:")
-                && line.contains(&format!("held by '{holder}'"))
-        };
-        assert!(shown.lines().any(|line| says_so(&line)), "{waiter}:\n{shown}");
+        let said = shown.split_once(&format!("\n  process '{waiter}' (pid ")).unwrap().1;
+        let lines: Vec<&str> = said.lines().take(3).collect();
+        assert!(lines[0].ends_with(", thread main"), "{waiter}:\n{shown}");
+        assert!(
+            lines[1].contains(" for Lock ") && lines[1].contains("tests/mp_top.rs:"),
+            "{shown}"
+        );
+        assert!(
+            lines[2].starts_with(&format!("    held by '{holder}' (pid ")),
+            "{waiter}:\n{shown}"
+        );
     }
     session.end();
 }
 
 #[test]
-fn it_refreshes_until_the_session_ends() {
+fn it_refreshes_until_the_session_ends_and_sends_no_escapes_down_a_pipe() {
     let session = Session::start("two_that_dead_lock");
-    let mut top = Command::new(env!("CARGO_BIN_EXE_mp-top"))
-        .args([&session.pid(), "--interval", "0.01"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut shown = BufReader::new(top.stdout.take().unwrap());
-    // Each time it begins with the time of day.
-    let mut line = String::new();
-    let mut times = 0;
-    while times < 3 {
-        line.clear();
-        assert!(shown.read_line(&mut line).unwrap() > 0, "it ended");
-        times += u32::from(line.contains(" UTC  session of process 'MainProcess'"));
-    }
+    let mut shows = Shows::start(&session.pid());
+    let shown = shows.tables(3);
+    assert!(!shown.contains('\x1b'), "{shown}");
+    let begins = |line: &str| line.contains(" UTC  session of process ");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(begins(lines[0]), "{shown}");
+    let later = (1..lines.len()).filter(|&line| begins(lines[line]));
+    assert!(later.map(|line| lines[line - 1]).eq(["", ""]), "an empty line between: {shown}");
     session.end();
-    shown.read_to_end(&mut Vec::new()).unwrap();
-    assert!(top.wait().unwrap().success(), "the end of a session is no failure");
+    assert!(shows.ends().success(), "the end of a session is no failure");
+}
+
+#[test]
+fn a_root_that_nobody_has_waited_for_has_ended_too() {
+    let mut session = Session::start("two_that_dead_lock");
+    let mut shows = Shows::start(&session.pid());
+    shows.tables(1);
+    session.kill_9();
+    assert!(shows.ends().success(), "a zombie is no session");
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", session.pid())).unwrap();
+    assert!(state.contains(") Z "), "it was one all the time: {state}");
+}
+
+#[test]
+fn of_a_process_that_is_not_the_root_it_shows_the_session_until_the_root_ends() {
+    let session = Session::start("one_that_ends_early");
+    let table = text(&mp_top(&[&session.pid(), "--once"]).stdout);
+    let row = table.lines().find(|line| line.contains("early (daemon)")).unwrap();
+    let early = row.split_whitespace().next().unwrap();
+    let mut shows = Shows::start(early);
+    shows.tables(1);
+    let killed = Command::new("kill").args(["-9", early]).status().unwrap();
+    assert!(killed.success());
+    let is_gone = || {
+        let table = text(&mp_top(&[&session.pid(), "--once"]).stdout);
+        !table.contains("early")
+    };
+    assert!(comes_true(is_gone));
+    shows.tables(3);
+    session.end();
+    assert!(shows.ends().success());
+}
+
+#[test]
+#[ignore = "run by a test as the root of a session"]
+fn one_that_ends_early() {
+    let gate = mp::Event::new().unwrap();
+    let early = mp::Process::builder(waits, (gate,)).name("early").daemon(true).start().unwrap();
+    let _reaped = std::thread::spawn(move || early.join());
+    say_ready_and_wait();
+}
+
+fn waits(gate: mp::Event) -> mp::Result<()> {
+    Ok(gate.wait()?)
+}
+
+#[test]
+fn a_name_cannot_forge_lines_or_command_the_terminal() {
+    let session = Session::start("one_with_an_evil_name");
+    let shown = text(&mp_top(&[&session.pid(), "--once"]).stdout);
+    assert!(shown.contains("evil\\u{1b}[31m\\nPROCESSES"), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown}");
+    let titles = shown.lines().filter(|line| line.starts_with("PROCESSES"));
+    assert_eq!(titles.count(), 1, "{shown}");
+    session.end();
+}
+
+#[test]
+#[ignore = "run by a test as the root of a session"]
+fn one_with_an_evil_name() {
+    let gate = mp::Event::new().unwrap();
+    let _evil = mp::Process::builder(waits, (gate,)).name(EVIL).daemon(true).start().unwrap();
+    say_ready_and_wait();
+}
+
+#[test]
+fn of_several_sessions_it_shows_none_but_says_which_there_are() {
+    let sessions = [(); 2].map(|()| Session::start("two_that_dead_lock"));
+    for (words, status) in [(&["--once"][..], 1), (&[], 0)] {
+        let output = mp_top(words);
+        let shown = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{shown}");
+        assert!(!shown.contains("DEAD LOCK"), "{shown}");
+        for session in &sessions {
+            let begin = format!("  {}  session of process 'MainProcess'", session.pid());
+            assert!(shown.lines().any(|line| line.starts_with(&begin)), "{shown}");
+        }
+    }
+    sessions.into_iter().for_each(Session::end);
 }
 
 #[test]
@@ -123,9 +255,14 @@ fn what_it_cannot_do_it_says() {
         (&["1", "--interval"], "--interval needs a number of seconds"),
     ] {
         let output = mp_top(words);
-        assert!(!output.status.success());
+        assert_eq!(output.status.code(), Some(1));
         let error = text(&output.stderr);
         assert!(error.starts_with("mp-top: ") && error.contains(said), "{words:?}: {error}");
     }
-    assert!(text(&mp_top(&["--help"]).stdout).starts_with("usage: mp-top"));
+    let no_unicode = OsStr::from_bytes(b"\xff\x1b");
+    let output = Command::new(env!("CARGO_BIN_EXE_mp-top")).arg(no_unicode).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "mp-top: `\u{fffd}\\u{1b}` is no pid\n");
+    let help = text(&mp_top(&["--help"]).stdout);
+    assert!(help.starts_with("usage: mp-top") && help.contains("\nExit status: "), "{help}");
 }

@@ -37,7 +37,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// # Examples
 ///
 /// ```
-/// # mod mp { pub use mp_inspect::*; pub use mp_facade::Lock; }
+/// # mod mp { pub use mp_inspect::*; pub use ::mp::Lock; }
 /// let lock = mp::Lock::new()?;
 /// let guard = lock.acquire()?;
 /// let session = mp::inspect()?;

@@ -88,7 +88,7 @@ pub fn ask(seen: &Seen, pid: u32, limit: Duration) -> Option<Result<View, LookEr
     let deadline = after(limit);
     (seen.topic == Topic::Server).then(|| {
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => LookError::TimedOut(limit),
+            io::ErrorKind::TimedOut => LookError::TimedOut(limit),
             io::ErrorKind::ConnectionReset => LookError::HungUp,
             _ => LookError::System(Arc::new(error)),
         };
@@ -120,7 +120,8 @@ fn dial(name: &[u8], deadline: Option<Instant>) -> io::Result<UnixStream> {
         set_socket_timeout(&socket, Timeout::Send, left(deadline)?)?;
         match connect(&socket, &address) {
             Ok(()) => return Ok(UnixStream::from(socket)),
-            Err(Errno::INTR) => {}
+            // The clock of the system is coarse, and may say so a moment too early.
+            Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -154,7 +155,11 @@ fn read(mut socket: &UnixStream, part: &mut [u8], deadline: Option<Instant>) -> 
     loop {
         socket.set_read_timeout(left(deadline)?)?;
         match socket.read(part) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                ) => {}
             outcome => return outcome,
         }
     }
