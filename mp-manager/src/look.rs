@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use mp_reduction::{Attachments, DecodeError, EncodeError, decode_from, encode_bytes};
 use mp_shared_memory::look::{Seen, Topic};
+use mp_shared_memory::session;
 use mp_sync::parts::after;
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ pub enum LookError {
     /// The address is in the hands of somebody else.
     #[error("did not answer, but process {pid} of user {uid} did")]
     Stranger {
-        /// Who listens there, in the numbers of this pid namespace.
+        /// Who listens there; 0 if that is in a pid namespace which this process does not see.
         pid: u32,
         /// Its effective user.
         uid: u32,
@@ -140,15 +141,15 @@ fn left(deadline: Option<Instant>) -> io::Result<Option<Duration>> {
 
 /// Whether it is the process that listens, and one of this user or of the superuser; the superuser looks at all.
 fn check(socket: &UnixStream, pid: u32) -> Result<(), LookError> {
-    let peer =
-        socket_peercred(socket).map_err(|error| LookError::System(Arc::new(error.into())))?;
-    let (own, other) = (geteuid(), peer.uid);
-    let is_trusted = other == own || other.is_root() || own.is_root();
-    let listens = peer.pid.as_raw_pid().cast_unsigned();
-    if listens == pid && is_trusted {
+    let peer = session::peer_of(socket);
+    let (listens, uid) = peer.map_err(|error| LookError::System(Arc::new(error)))?;
+    let own = geteuid();
+    let is_trusted = uid == own.as_raw() || uid == 0 || own.is_root();
+    if listens == Some(pid) && is_trusted {
         return Ok(());
     }
-    Err(LookError::Stranger { pid: listens, uid: other.as_raw() })
+    // In another pid namespace it has no pid here.
+    Err(LookError::Stranger { pid: listens.unwrap_or(0), uid })
 }
 
 fn read(mut socket: &UnixStream, part: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {

@@ -17,12 +17,10 @@ fn is_disconnected<T>(result: Result<T, ManagerError>) -> bool {
     matches!(result, Err(ManagerError::Disconnected { .. }))
 }
 
+type Item = (ListProxy<u64>, u64);
+
 /// What a process finds that was told of nothing.
-fn finds(
-    list: ListProxy<u64>,
-    number: u64,
-    queue: mp::Queue<(ListProxy<u64>, u64)>,
-) -> mp::Result<(ListProxy<u64>, u64)> {
+fn finds(list: ListProxy<u64>, number: u64, queue: mp::Queue<Item>) -> mp::Result<Item> {
     mp::ensure!(is_disconnected(list.len()), "the server is gone");
     let (of_queue, more) = queue.get()?;
     mp::ensure!(is_disconnected(of_queue.push(1)), "so it is for this one");
@@ -42,8 +40,7 @@ fn items_and_arguments_arrive_whose_server_was_killed_meanwhile() {
         let message = mp_reduction::encode(&(list.clone(), 1_u64, queue.clone())).unwrap();
         kill(&manager);
         // This process is a client of the server; the other never was.
-        let (here, number, _): (ListProxy<u64>, u64, mp::Queue<(ListProxy<u64>, u64)>) =
-            message.decode().unwrap();
+        let (here, number, _): (ListProxy<u64>, u64, mp::Queue<Item>) = message.decode().unwrap();
         assert!(number == 1 && is_disconnected(here.len()));
         let p = mp::Process::start(finds, (list.clone(), 1, queue.clone())).unwrap();
         let (back, sum) = p.into_result().unwrap();

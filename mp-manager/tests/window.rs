@@ -13,7 +13,7 @@ use mp::{Event, Process, ServerProcess};
 use mp_manager::look::{LookError, View, ask};
 use mp_shared_memory::look::{Seen, Topic};
 use mp_testing::limits::{LONG, SHORT, comes_true, takes_at_least};
-use mp_testing::system::signal;
+use mp_testing::system::{is_stopped, signal};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::Signal;
@@ -189,6 +189,7 @@ fn a_silent_window_is_given_up_at_the_limit_however_it_is_silent() {
     let stopped = ServerProcess::start().unwrap();
     let seen = window(&stopped);
     signal(stopped.pid(), Signal::STOP);
+    assert!(comes_true(|| is_stopped(stopped.pid())));
     let refused = takes_at_least(SHORT, || asked(&seen, stopped.pid(), SHORT)).unwrap_err();
     assert!(matches!(refused, LookError::TimedOut(_)), "{refused}");
     signal(stopped.pid(), Signal::CONT);

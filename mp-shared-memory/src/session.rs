@@ -232,6 +232,17 @@ fn connect(session: SessionName) -> io::Result<UnixStream> {
     Ok(socket)
 }
 
+/// The pid and the user of the other end; no pid if that is in a pid namespace which this process does not see.
+///
+/// # Errors
+///
+/// What the system says.
+#[doc(hidden)]
+pub fn peer_of(socket: &UnixStream) -> io::Result<(Option<u32>, u32)> {
+    let peer = peer::credentials(socket)?;
+    Ok((peer.pid.map(|pid| pid.as_raw_pid().cast_unsigned()), peer.uid))
+}
+
 /// Whether the other end belongs to this user, or to the one who may do everything anyway.
 ///
 /// # Errors

@@ -69,7 +69,7 @@ fn opening(connection: &Connection) -> Result<Opening, ConnectionError> {
 }
 
 /// Whether a program of this machine is one of the same user.
-pub(super) fn is_trusted(connection: &Connection) -> Result<bool, ConnectionError> {
+fn is_trusted(connection: &Connection) -> Result<bool, ConnectionError> {
     let socket = connection.descriptor()?.as_fd().try_clone_to_owned().map(UnixStream::from);
     Ok(socket.and_then(|socket| session::is_trusted(&socket)).is_ok_and(|trusted| trusted))
 }
