@@ -9,6 +9,7 @@ fn storm(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mp-chaos"))
         .args(words)
         .args(["--seed", SEED])
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .output()
         .unwrap()
 }

@@ -86,8 +86,8 @@ fn rt_08_a_killed_tree_leaves_no_names_descriptors_or_memory() {
     assert!(mapped <= OWN_ARENAS, "memory of a dead tree is mapped or open: {mapped}");
 }
 
-/// In these it shows its children, and its threads what they wait for.
-const OWN_ARENAS: usize = 2;
+/// In this it shows its children, and its threads what they wait for.
+const OWN_ARENAS: usize = 1;
 
 /// How many arenas and blocks of memory this process has mapped, which has made no object.
 fn memory_of_ours() -> usize {

@@ -38,6 +38,9 @@ impl Topic {
 
 /// The first word: topic, number of words, length of the text.
 const HEAD_LEN: usize = 8;
+/// The least length of a notice: so all of them lie in arenas for one size of blocks, and a process that has shown its first child needs
+/// no other for what its threads wait for.
+const LEAST_LEN: usize = 65;
 /// The longest text, in bytes; more is cut off.
 const MAX_TEXT: usize = 300;
 
@@ -62,7 +65,7 @@ impl Notice {
         if len > heap::MAX_LEN {
             return Err(Error::InvalidSize { size: len as u64 });
         }
-        let notice = Notice { hold: Hold::create(NOTICE, len)?, words };
+        let notice = Notice { hold: Hold::create(NOTICE, len.max(LEAST_LEN))?, words };
         let bytes = notice.hold.bytes(len);
         region::store(&bytes[text_at..], text.as_bytes());
         let head = u64::from(topic as u16) | (words as u64) << 16 | (text.len() as u64) << 48;

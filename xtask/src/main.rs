@@ -17,7 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   test                everything below but `bench`, with a line for each part at the end
-    --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job, chaos
+    --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job
     --loom            the same as --only loom
     --repeat N        runs the tests N times, or until they fail
     --sanitizer NAME  instead: `address` or `thread`, for the crates with unsafe code, on nightly

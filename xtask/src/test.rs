@@ -7,10 +7,7 @@ use std::num::NonZeroU32;
 use self::sanitizer::Sanitizer;
 use crate::parts::{self, Outcome, Part};
 use crate::run::{cargo, run as run_command, works};
-use crate::{chaos, doc, lint, workspace};
-
-/// How long everything is struck by kills and shortages.
-const STORM_SECONDS: &str = "20";
+use crate::{doc, lint, workspace};
 
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
@@ -34,7 +31,6 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, String> {
         Part { name: "loom", run: &loom },
         Part { name: "panic-abort", run: &panic_abort },
         Part { name: "main-job", run: &main_job },
-        Part { name: "chaos", run: &|| chaos::run(&[STORM_SECONDS]) },
     ];
     if let Some(name) = options.only {
         parts.retain(|part| part.name == name);

@@ -232,9 +232,9 @@ impl Playing for Serving {
     /// A client that is not there yet while the server is starved may be refused by it, and so not get its arguments.
     fn excuses(&self, actor: usize, error: &ProcessError, struck: &[Struck]) -> bool {
         self.script.clients.iter().any(|client| client.actor == actor)
-            && struck.iter().any(|struck| {
-                struck.pid == self.manager.pid() && struck.strike.blow.is_shortage()
-            })
+            && struck
+                .iter()
+                .any(|struck| struck.pid == self.manager.pid() && struck.strike.blow.is_shortage())
             && matches!(error, ProcessError::Decode(_))
     }
 
