@@ -2,12 +2,16 @@
 
 mod sanitizer;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::process::Stdio;
 
 use self::sanitizer::Sanitizer;
 use crate::parts::{self, Outcome, Part};
 use crate::run::{cargo, run as run_command, works};
 use crate::{doc, lint, workspace};
+
+/// The example with a real job.
+const MAIN_JOB: [&str; 4] = ["-p", "mp-facade", "--example", "word_count"];
 
 /// What is asked for on the command line.
 #[derive(Debug, PartialEq)]
@@ -28,7 +32,10 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, String> {
         Part { name: "tests", run: &tests },
         Part { name: "doc-tests", run: &|| run_command(&mut cargo("test --doc --workspace")) },
         doc::PART,
-        Part { name: "loom", run: &loom },
+        Part {
+            name: "loom",
+            run: &|| if options.only.is_none() { loom_and_build() } else { loom() },
+        },
         Part { name: "panic-abort", run: &panic_abort },
         Part { name: "main-job", run: &main_job },
     ];
@@ -78,7 +85,11 @@ fn tests(repeat: u32) -> Outcome {
             eprintln!("round {round} of {repeat}");
         }
         let outcome = run_command(&mut if has_nextest {
-            cargo("nextest run --workspace --all-targets --no-fail-fast")
+            let mut command = cargo("nextest run --workspace --all-targets --no-fail-fast");
+            // Many tests wait for most of their time.
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            command.args(["--test-threads", &(cores + 1).to_string()]);
+            command
         } else {
             cargo("test --workspace --all-targets --no-fail-fast")
         });
@@ -108,6 +119,19 @@ fn loom() -> Outcome {
     run_command(command.env("RUSTFLAGS", "--cfg mp_loom").env("CARGO_TARGET_DIR", "target/loom"))
 }
 
+/// The models, and beside them what the last part needs: the longest model keeps one core busy for most of the time.
+fn loom_and_build() -> Outcome {
+    // Whatever is wrong with it, the last part says.
+    let mut build = cargo("build --release --quiet");
+    build.args(MAIN_JOB).stdout(Stdio::null()).stderr(Stdio::null());
+    let building = build.spawn();
+    let outcome = loom();
+    if let Ok(mut building) = building {
+        let _built = building.wait();
+    }
+    outcome
+}
+
 /// What the library promises to a program that is built with `panic = "abort"`.
 fn panic_abort() -> Outcome {
     run_command(&mut cargo("run --profile panic-abort -p mp-testing --bin program -- panic-abort"))
@@ -115,7 +139,7 @@ fn panic_abort() -> Outcome {
 
 /// The example with a real job, compared with the same job in one process.
 fn main_job() -> Outcome {
-    run_command(&mut cargo("run --release -p mp-facade --example word_count -- --check"))
+    run_command(cargo("run --release").args(MAIN_JOB).args(["--", "--check"]))
 }
 
 #[cfg(test)]
