@@ -32,10 +32,7 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, String> {
         Part { name: "tests", run: &tests },
         Part { name: "doc-tests", run: &|| run_command(&mut cargo("test --doc --workspace")) },
         doc::PART,
-        Part {
-            name: "loom",
-            run: &|| if options.only.is_none() { loom_and_build() } else { loom() },
-        },
+        Part { name: "loom", run: if options.only.is_none() { &loom_and_build } else { &loom } },
         Part { name: "panic-abort", run: &panic_abort },
         Part { name: "main-job", run: &main_job },
     ];
