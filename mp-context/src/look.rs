@@ -6,9 +6,8 @@ use crate::current::ChildInfo;
 
 /// Shows a child to whoever looks into the session; without memory for it, nothing is shown.
 pub(crate) fn show(child: &ChildInfo) -> Option<Notice> {
-    let notice = Notice::post(Topic::Child, child.name(), 2).ok()?;
-    notice.set(0, child.pid().into());
-    notice.set(1, child.is_daemon().into());
+    let notice = Notice::post(Topic::Child, child.name(), 1).ok()?;
+    notice.set(0, u64::from(child.pid()) << 1 | u64::from(child.is_daemon()));
     Some(notice)
 }
 
@@ -25,8 +24,8 @@ pub struct SeenChild {
 
 /// Reads a notice; `None` if it is not one of a child.
 pub fn read(seen: &Seen) -> Option<SeenChild> {
-    let &[pid, is_daemon] = seen.words.as_slice() else { return None };
-    let pid = u32::try_from(pid).ok()?;
-    let child = SeenChild { pid, name: seen.text.clone(), is_daemon: is_daemon != 0 };
+    let &[word] = seen.words.as_slice() else { return None };
+    let pid = u32::try_from(word >> 1).ok()?;
+    let child = SeenChild { pid, name: seen.text.clone(), is_daemon: word & 1 != 0 };
     (seen.topic == Topic::Child).then_some(child)
 }

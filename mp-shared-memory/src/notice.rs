@@ -38,11 +38,11 @@ impl Topic {
 
 /// The first word: topic, number of words, length of the text.
 const HEAD_LEN: usize = 8;
-/// The least length of a notice: so all of them lie in arenas for one size of blocks, and a process that has shown its first child needs
-/// no other for what its threads wait for.
-const LEAST_LEN: usize = 65;
 /// The longest text, in bytes; more is cut off.
 const MAX_TEXT: usize = 300;
+/// As long are those that every process has: so all of them lie in the arenas for the smallest blocks, and one of those does for many
+/// children and threads.
+const SMALL_LEN: usize = 64;
 
 /// Some numbers that change and a text that does not, for others to see while this lives.
 #[derive(Debug)]
@@ -59,13 +59,17 @@ impl Notice {
     /// [`NoSpace`](Error::NoSpace) when there is no memory for it. Nothing depends on a notice, so that is no reason
     /// to fail.
     pub fn post(topic: Topic, text: &str, words: usize) -> Result<Notice, Error> {
-        let text = arena::truncated(text, MAX_TEXT);
         let text_at = HEAD_LEN + 8 * words;
+        let most = match topic {
+            Topic::Wait | Topic::Child => SMALL_LEN.saturating_sub(text_at),
+            Topic::Pool | Topic::Server => MAX_TEXT,
+        };
+        let text = arena::truncated(text, most);
         let len = text_at + text.len();
         if len > heap::MAX_LEN {
             return Err(Error::InvalidSize { size: len as u64 });
         }
-        let notice = Notice { hold: Hold::create(NOTICE, len.max(LEAST_LEN))?, words };
+        let notice = Notice { hold: Hold::create(NOTICE, len)?, words };
         let bytes = notice.hold.bytes(len);
         region::store(&bytes[text_at..], text.as_bytes());
         let head = u64::from(topic as u16) | (words as u64) << 16 | (text.len() as u64) << 48;
@@ -138,8 +142,10 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        let notice = Notice::post(Topic::Child, &"\u{20ac}".repeat(200), 0).unwrap();
+        let notice = Notice::post(Topic::Pool, &"\u{20ac}".repeat(200), 0).unwrap();
         assert_eq!(seen(&notice).unwrap().text, "\u{20ac}".repeat(100));
+        let notice = Notice::post(Topic::Child, &"\u{20ac}".repeat(200), 1).unwrap();
+        assert_eq!(seen(&notice).unwrap().text, "\u{20ac}".repeat(16));
     }
 
     proptest! {

@@ -13,19 +13,25 @@ use crate::state::rlock::thread_number;
 
 /// What a notice of a wait has in its words.
 mod word {
-    /// One of [`What`](super::What).
-    pub(super) const WHAT: usize = 0;
+    /// Who waits, and for what: the bits below.
+    pub(super) const STATE: usize = 0;
     /// Where the word is in the memory of the thread, or which process it is.
     pub(super) const WHICH: usize = 1;
     /// When the wait began, in nanoseconds of the monotonic clock.
     pub(super) const SINCE: usize = 2;
-    /// The number by which an [`RLock`](crate::RLock) knows the thread.
-    pub(super) const THREAD: usize = 3;
-    /// Whether it is the one with which the process began.
-    pub(super) const FIRST: usize = 4;
-    /// Whether the wait has a deadline.
-    pub(super) const LIMITED: usize = 5;
-    pub(super) const COUNT: usize = 6;
+    pub(super) const COUNT: usize = 3;
+}
+
+/// The number by which an [`RLock`](crate::RLock) knows the thread is in the low half of its state; above it are these.
+mod bit {
+    /// It sleeps on a word of shared memory.
+    pub(super) const WORD: u64 = 1 << 32;
+    /// It waits for the end of a process.
+    pub(super) const PROCESS: u64 = 1 << 33;
+    /// It is the thread with which the process began.
+    pub(super) const FIRST: u64 = 1 << 34;
+    /// The wait has a deadline.
+    pub(super) const LIMITED: u64 = 1 << 35;
 }
 
 /// What a thread waits for.
@@ -37,14 +43,12 @@ pub enum What {
     Process(u32),
 }
 
-const NOTHING: u64 = 0;
-const WORD: u64 = 1;
-const PROCESS: u64 = 2;
-
 struct Wait {
     notice: OnceCell<Notice>,
     /// The process whose notice it is: a copy that was made by a foreign `fork` has it, too, and must not store there.
     pid: Cell<u32>,
+    /// What of its state does not change.
+    thread: Cell<u64>,
     /// When the wait began of which the next sleep is a part; zero if it has not.
     since: Cell<u64>,
     /// Whether that wait has a deadline.
@@ -56,6 +60,7 @@ thread_local! {
         Wait {
             notice: OnceCell::new(),
             pid: Cell::new(0),
+            thread: Cell::new(0),
             since: Cell::new(0),
             is_limited: Cell::new(false),
         }
@@ -78,13 +83,13 @@ pub struct Shown(());
 impl Shown {
     /// A part of a wait: the thread sleeps on a word.
     pub(crate) fn word(address: usize) -> Shown {
-        Shown::store(WORD, address as u64)
+        Shown::store(bit::WORD, address as u64)
     }
 
     /// A whole wait for the end of a process, which may have a deadline.
     pub fn process(pid: u32, is_limited: bool) -> Shown {
         begin(is_limited);
-        Shown::store(PROCESS, pid.into())
+        Shown::store(bit::PROCESS, pid.into())
     }
 
     fn store(what: u64, which: u64) -> Shown {
@@ -96,11 +101,11 @@ impl Shown {
             }
             let Some(notice) = wait.notice(is_first) else { return };
             if is_first {
-                notice.set(word::LIMITED, wait.is_limited.get().into());
                 notice.set(word::SINCE, wait.since.get());
             }
+            let limited = if wait.is_limited.get() { bit::LIMITED } else { 0 };
             notice.set(word::WHICH, which);
-            notice.set(word::WHAT, what);
+            notice.set(word::STATE, wait.thread.get() | what | limited);
         });
         Shown(())
     }
@@ -110,7 +115,7 @@ impl Drop for Shown {
     fn drop(&mut self) {
         let _shown = WAIT.try_with(|wait| {
             if let Some(notice) = wait.notice(false) {
-                notice.set(word::WHAT, NOTHING);
+                notice.set(word::STATE, wait.thread.get());
             }
         });
     }
@@ -122,8 +127,8 @@ impl Wait {
     fn notice(&self, is_first: bool) -> Option<&Notice> {
         if self.notice.get().is_none() && is_first && mp_shared_memory::session::is_there() {
             let notice = Notice::post(Topic::Wait, &thread_name(), word::COUNT).ok()?;
-            notice.set(word::THREAD, thread_number().into());
-            notice.set(word::FIRST, is_first_thread().into());
+            let first = if is_first_thread() { bit::FIRST } else { 0 };
+            self.thread.set(u64::from(thread_number()) | first);
             self.pid.set(std::process::id());
             let _new = self.notice.set(notice);
         }
@@ -177,16 +182,21 @@ pub struct SeenWait {
 
 /// Reads what a thread shows.
 pub fn read(seen: &Seen) -> Option<SeenThread> {
-    let &[what, which, since, thread, first, limited] = seen.words.as_slice() else { return None };
-    let what = match what {
-        WORD => Some(What::Word(usize::try_from(which).ok()?)),
-        PROCESS => Some(What::Process(u32::try_from(which).ok()?)),
-        _ => None,
+    let &[state, which, since] = seen.words.as_slice() else { return None };
+    let has = |bit: u64| state & bit != 0;
+    let what = if has(bit::WORD) {
+        Some(What::Word(usize::try_from(which).ok()?))
+    } else if has(bit::PROCESS) {
+        Some(What::Process(u32::try_from(which).ok()?))
+    } else {
+        None
     };
+    #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+    let number = state as u32;
     Some(SeenThread {
         name: seen.text.clone(),
-        number: u32::try_from(thread).ok()?,
-        is_first: first != 0,
-        wait: what.map(|what| SeenWait { what, since, is_limited: limited != 0 }),
+        number,
+        is_first: has(bit::FIRST),
+        wait: what.map(|what| SeenWait { what, since, is_limited: has(bit::LIMITED) }),
     })
 }
