@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const SECONDS: &str = "20";
+const SECONDS: &str = "10";
 
 #[test]
 fn a_short_storm_leaves_everything_as_it_was() {
