@@ -103,6 +103,7 @@ struct State {
     tended: u64,
     is_tended: bool,
     is_over: bool,
+    shown: Shown,
 }
 
 pub(crate) struct Hub {
@@ -122,7 +123,6 @@ pub(crate) struct Hub {
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(crate) callbacks: Callbacks,
     itself: OnceLock<Weak<Hub>>,
-    shown: Shown,
     /// Whose workers they are.
     process: u32,
 }
@@ -153,10 +153,10 @@ impl Hub {
             tended: 0,
             is_tended: false,
             is_over: false,
+            shown: Shown::post(&plan.name, plan.processes),
         };
         let hub = Arc::new(Hub {
             callbacks: Callbacks::new(&plan.name),
-            shown: Shown::post(&plan.name, plan.processes),
             plan,
             tasks: Messages::new(Purpose::Pool)?,
             reports: Messages::new(Purpose::Pool)?,
@@ -199,7 +199,7 @@ impl Hub {
                 return Err(PoolError::Start(error));
             }
         }
-        hub.shown.show(&hub.state.lock());
+        hub.state.lock().show();
         Ok(hub)
     }
 
@@ -292,7 +292,7 @@ impl Hub {
             } else {
                 failed = self.send(&mut state, turn, task);
             }
-            self.shown.show(&state);
+            state.show();
             if matches!(submitter, Submitter::Passer | Submitter::Stream) && !state.is_tended {
                 self.untended.notify_one();
             }
@@ -389,7 +389,7 @@ impl Hub {
         }
         let mut state = self.state.lock();
         state.unsettled -= count;
-        self.shown.show(&state);
+        state.show();
         self.tell_tender(&state);
         self.note_the_end(&mut state);
     }
@@ -506,6 +506,7 @@ impl Hub {
         };
         if !goes_on && state.staff.is_empty() && state.unsettled == 0 && !state.is_over {
             state.is_over = true;
+            state.shown.withdraw();
             self.over.notify_all();
             self.untended.notify_all();
         }
@@ -559,6 +560,11 @@ impl Hub {
 }
 
 impl State {
+    /// Shows to whoever looks from outside how things are.
+    fn show(&self) {
+        self.shown.show(&self.desk, &self.staff);
+    }
+
     fn check_open(&self) -> Result<(), PoolError> {
         match &self.phase {
             Phase::Open => Ok(()),

@@ -2,7 +2,7 @@
 
 use mp_shared_memory::look::{Notice, Topic};
 
-use super::{State, Worker};
+use super::Worker;
 use crate::state::desk::Desk;
 use crate::state::staff::Staff;
 use crate::task::Task;
@@ -30,10 +30,14 @@ impl Shown {
         Shown(notice)
     }
 
-    /// Shows how things are; under the lock of the state.
-    pub(super) fn show(&self, state: &State) {
+    /// Shows nothing more: there is no pool any more, whoever still has a part of it.
+    pub(super) fn withdraw(&mut self) {
+        self.0 = None;
+    }
+
+    /// Shows how things are.
+    pub(super) fn show(&self, desk: &Desk<Task>, staff: &Staff<Worker>) {
         let Some(notice) = &self.0 else { return };
-        let (desk, staff): (&Desk<Task>, &Staff<Worker>) = (&state.desk, &state.staff);
         notice.set(word::WORKERS, staff.len() as u64);
         notice.set(word::WAITING, desk.waiting() as u64);
         notice.set(word::UNDER_WAY, (desk.len() - desk.waiting()) as u64);

@@ -204,7 +204,7 @@ impl Tending<'_> {
         };
         let vacancies = state.staff.vacancies(work, now);
         let starts = (0..vacancies).map(|_| state.staff.enter(Worker::default())).collect();
-        hub.shown.show(state);
+        state.show();
         hub.note_the_end(state);
         (starts, [state.desk.first_deadline(), state.staff.pause()].into_iter().flatten().min())
     }
