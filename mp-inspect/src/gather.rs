@@ -64,7 +64,7 @@ pub fn inspect_session(pid: u32) -> Result<Inspection, InspectError> {
     let (mut report, circles) = Look::at(pid)?.report();
     if !circles.is_empty() {
         // What is seen of two processes is not of the same moment: a circle is one if it is still there.
-        let again = Look::at(pid)?.report().1;
+        let again = Look::at(pid)?.circles();
         let lasting: Vec<_> = circles.into_iter().filter(|circle| again.contains(circle)).collect();
         report.dead_locks = lasting.iter().map(|circle| circle.reports()).collect();
     }
@@ -132,12 +132,24 @@ impl Look {
         Ok(Look { root, stats, memory, session, at: SystemTime::now() })
     }
 
+    /// The circles alone, for which nobody is asked.
+    fn circles(&self) -> Vec<waits::Circle> {
+        let mut said_before = Vec::new();
+        self.waits(&mut said_before).2.circles()
+    }
+
+    /// What the living show, what they are called, and what they wait for.
+    fn waits(&self, unseen: &mut Vec<Unseen>) -> (Vec<Posted>, Names, Waits) {
+        let posted = self.memory.posted(unseen);
+        let names = Names::read(&self.stats, &self.memory, &posted);
+        let waits = Waits::read(&self.memory, &posted, &names, unseen);
+        (posted, names, waits)
+    }
+
     /// What is seen, and the circles, which may not be any.
     fn report(&self) -> (Inspection, Vec<waits::Circle>) {
         let mut unseen = Vec::new();
-        let posted = self.memory.posted(&mut unseen);
-        let names = Names::read(&self.stats, &self.memory, &posted);
-        let waits = Waits::read(&self.memory, &posted, &names, &mut unseen);
+        let (posted, names, waits) = self.waits(&mut unseen);
         let pids = self.pids();
         let processes = pids.iter().filter_map(|pid| self.process(*pid, &names, &waits)).collect();
         for (pid, error) in &self.memory.hidden {

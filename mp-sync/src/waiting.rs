@@ -78,7 +78,10 @@ pub(crate) fn begin(is_limited: bool) {
 /// Shows that this thread waits, until this is dropped.
 #[derive(Debug)]
 #[must_use = "it is shown for as long as this lives"]
-pub struct Shown(());
+pub struct Shown {
+    /// Not without memory for it, and not by a copy of the process.
+    is_shown: bool,
+}
 
 impl Shown {
     /// A part of a wait: the thread sleeps on a word.
@@ -94,27 +97,31 @@ impl Shown {
 
     fn store(what: u64, which: u64) -> Shown {
         // A thread that ends shows nothing any more.
-        let _shown = WAIT.try_with(|wait| {
+        let shown = WAIT.try_with(|wait| {
             let is_first = wait.since.get() == 0;
             if is_first {
                 wait.since.set(now());
             }
-            let Some(notice) = wait.notice(is_first) else { return };
+            let Some(notice) = wait.notice(is_first) else { return false };
             if is_first {
                 notice.set(word::SINCE, wait.since.get());
             }
             let limited = if wait.is_limited.get() { bit::LIMITED } else { 0 };
             notice.set(word::WHICH, which);
             notice.set(word::STATE, wait.thread.get() | what | limited);
+            true
         });
-        Shown(())
+        Shown { is_shown: shown.unwrap_or(false) }
     }
 }
 
 impl Drop for Shown {
     fn drop(&mut self) {
+        if !self.is_shown {
+            return;
+        }
         let _shown = WAIT.try_with(|wait| {
-            if let Some(notice) = wait.notice(false) {
+            if let Some(notice) = wait.notice.get() {
                 notice.set(word::STATE, wait.thread.get());
             }
         });
