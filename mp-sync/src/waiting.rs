@@ -10,6 +10,7 @@ use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::state::rlock::thread_number;
+use crate::sys::fork;
 
 /// What a notice of a wait has in its words.
 mod word {
@@ -45,8 +46,6 @@ pub enum What {
 
 struct Wait {
     notice: OnceCell<Notice>,
-    /// The process whose notice it is: a copy that was made by a foreign `fork` has it, too, and must not store there.
-    pid: Cell<u32>,
     /// What of its state does not change.
     thread: Cell<u64>,
     /// When the wait began of which the next sleep is a part; zero if it has not.
@@ -59,7 +58,6 @@ thread_local! {
     static WAIT: Wait = const {
         Wait {
             notice: OnceCell::new(),
-            pid: Cell::new(0),
             thread: Cell::new(0),
             since: Cell::new(0),
             is_limited: Cell::new(false),
@@ -130,16 +128,23 @@ impl Drop for Shown {
 
 impl Wait {
     /// Made at the beginning of a wait; without memory for it, or a session in which somebody could look, that wait is not
-    /// shown.
+    /// shown. Nor is any wait of a copy that was made by a foreign `fork`: it has the notice of its original, too, and must
+    /// not store there.
     fn notice(&self, is_first: bool) -> Option<&Notice> {
-        if self.notice.get().is_none() && is_first && mp_shared_memory::session::is_there() {
+        if fork::is_copy() {
+            return None;
+        }
+        if self.notice.get().is_none()
+            && is_first
+            && mp_shared_memory::session::is_there()
+            && fork::watch()
+        {
             let notice = Notice::post(Topic::Wait, &thread_name(), word::COUNT).ok()?;
             let first = if is_first_thread() { bit::FIRST } else { 0 };
             self.thread.set(u64::from(thread_number()) | first);
-            self.pid.set(std::process::id());
             let _new = self.notice.set(notice);
         }
-        self.notice.get().filter(|_| self.pid.get() == std::process::id())
+        self.notice.get()
     }
 }
 

@@ -103,11 +103,6 @@ pub(crate) struct Meeting {
 }
 
 impl Playing for Meeting {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(self.script.parties.iter().map(|party| party.actor));
-        Ok(())
-    }
-
     fn check(
         &mut self,
         company: &Company,

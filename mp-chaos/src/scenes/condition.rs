@@ -164,6 +164,7 @@ impl Playing for Ticketing {
                 problems.push(format!("takers sleep, and there are {tickets} tickets"));
                 break;
             }
+            // What lies in shared memory tells nobody that it has changed.
             std::thread::sleep(Duration::from_millis(1));
         }
         self.hall.notify_all(true)?;

@@ -280,11 +280,6 @@ pub(crate) struct Locking {
 }
 
 impl Playing for Locking {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(self.script.lockers.iter().map(|locker| locker.actor));
-        Ok(())
-    }
-
     fn check(
         &mut self,
         company: &Company,

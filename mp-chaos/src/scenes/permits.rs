@@ -123,11 +123,6 @@ pub(crate) struct Permitting {
 }
 
 impl Playing for Permitting {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(self.script.holders.iter().map(|holder| holder.actor));
-        Ok(())
-    }
-
     fn check(&mut self, _: &Company, _: &[Struck], problems: &mut Vec<String>) -> mp::Result<()> {
         let mut permits = Vec::new();
         while permits.len() <= self.script.permits as usize

@@ -103,11 +103,6 @@ pub(crate) struct Sending {
 }
 
 impl Playing for Sending {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all([self.script.sender, self.script.receiver].into_iter());
-        Ok(())
-    }
-
     fn check(
         &mut self,
         company: &Company,

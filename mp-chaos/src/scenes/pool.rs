@@ -259,11 +259,6 @@ pub(crate) struct Pooling {
 }
 
 impl Playing for Pooling {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(std::iter::once(self.script.boss));
-        Ok(())
-    }
-
     fn check(
         &mut self,
         company: &Company,

@@ -438,6 +438,7 @@ impl Playing for Queuing {
                 problems.push("items lie in a queue, and its consumers sleep".to_owned());
                 break;
             }
+            // Nobody is told that a queue has become empty.
             std::thread::sleep(Duration::from_millis(1));
         }
         while !company.have_ended(self.consumers()) {

@@ -115,11 +115,6 @@ pub(crate) struct Running {
 }
 
 impl Playing for Running {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(std::iter::once(self.owner));
-        Ok(())
-    }
-
     fn check(
         &mut self,
         company: &Company,

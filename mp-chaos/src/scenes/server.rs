@@ -224,11 +224,6 @@ pub(crate) struct Serving {
 }
 
 impl Playing for Serving {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(self.script.clients.iter().map(|client| client.actor));
-        Ok(())
-    }
-
     /// A client that is not there yet while the server is starved may be refused by it, and so not get its arguments.
     fn excuses(&self, actor: usize, error: &ProcessError, struck: &[Struck]) -> bool {
         self.script.clients.iter().any(|client| client.actor == actor)
@@ -271,6 +266,7 @@ impl Playing for Serving {
                 ));
                 break;
             }
+            // The server is told of handles that were dropped; who waits for that is not.
             std::thread::sleep(Duration::from_millis(1));
         }
         let list = self.objects.list.to_vec()?;

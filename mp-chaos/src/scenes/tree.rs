@@ -170,11 +170,6 @@ pub(crate) struct Growing {
 }
 
 impl Playing for Growing {
-    fn attend(&mut self, company: &Company, _: &mut Vec<String>) -> mp::Result<()> {
-        company.wait_for_all(std::iter::once(self.script.root.actor));
-        Ok(())
-    }
-
     fn check(
         &mut self,
         _: &Company,

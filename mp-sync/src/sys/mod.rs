@@ -3,5 +3,7 @@
 pub(crate) mod action;
 pub(crate) mod borrow;
 #[cfg(not(mp_loom))]
+pub(crate) mod fork;
+#[cfg(not(mp_loom))]
 pub(crate) mod futex;
 pub(crate) mod layout;
