@@ -1,15 +1,7 @@
-"""Pipes between two processes, by multiprocessing's spawn context.
+"""Pipes between two processes, by multiprocessing's spawn context."""
 
-Each line on standard input is a job and how often to do it; the answer is the microseconds that it took
-this process and a second one, which lives as long as this one. Each has a core of its own.
-"""
+from duet import CONTEXT, answer
 
-import multiprocessing
-import os
-import sys
-import time
-
-CONTEXT = multiprocessing.get_context("spawn")
 FIRST = 1 << 32
 BLOCK_LEN = 1 << 20
 STAMP_LEN = 8
@@ -55,40 +47,10 @@ def stamp(i):
 JOBS = {"ping_pong": ping_pong, "blocks": pass_blocks}
 
 
-def second(ends, connection):
-    os.sched_setaffinity(0, {1})
-    while True:
-        try:
-            job, number = connection.recv()
-        except EOFError:
-            return
-        JOBS[job](ends, 1, number)
-        connection.send(None)
-
-
-def together(ends, connection, job, number):
-    begin = time.perf_counter()
-    connection.send((job, number))
-    JOBS[job](ends, 0, number)
-    connection.recv()
-    return time.perf_counter() - begin
-
-
 def main():
     here, there = CONTEXT.Pipe()
     receiver, sender = CONTEXT.Pipe(duplex=False)
-    connection, other_end = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=second, args=(Ends(there, receiver), other_end))
-    process.start()
-    for end in (there, receiver, other_end):
-        end.close()
-    ends = Ends(here, sender)
-    os.sched_setaffinity(0, {0})
-    for line in sys.stdin:
-        job, number = line.split()
-        print(together(ends, connection, job, int(number)) * 1e6, flush=True)
-    connection.close()
-    process.join()
+    answer(JOBS, Ends(here, sender), Ends(there, receiver))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,8 @@
-"""Locks, events and conditions between two processes, by multiprocessing's spawn context.
+"""Locks, events and conditions between two processes, by multiprocessing's spawn context."""
 
-Each line on standard input is a job and how often to do it; the answer is the microseconds that it took
-this process and a second one, which lives as long as this one. Each has a core of its own.
-"""
-
-import multiprocessing
-import os
-import sys
 import time
 
-CONTEXT = multiprocessing.get_context("spawn")
+from duet import CONTEXT, answer
 
 
 class Shared:
@@ -50,32 +43,9 @@ def take_turns(shared, side, number):
             condition.notify()
 
 
-JOBS = {"lock": count, "event": pass_events, "condition": take_turns}
-
-
-def second(shared, connection):
-    os.sched_setaffinity(0, {1})
-    while True:
-        try:
-            job, number = connection.recv()
-        except EOFError:
-            return
-        JOBS[job](shared, 1, number)
-        connection.send(None)
-
-
-def together(shared, connection, job, number):
-    shared.number.value = 0
-    begin = time.perf_counter()
-    connection.send((job, number))
-    JOBS[job](shared, 0, number)
-    connection.recv()
-    elapsed = time.perf_counter() - begin
-    assert shared.number.value == (2 * number if job == "lock" else 0), shared.number.value
-    return elapsed
-
-
-def create(number):
+def create(_, side, number):
+    if side == 0:
+        return None
     begin = time.perf_counter()
     locks = [CONTEXT.Lock() for _ in range(number)]
     elapsed = time.perf_counter() - begin
@@ -83,21 +53,15 @@ def create(number):
     return elapsed
 
 
-def main():
-    shared = Shared()
-    connection, other_end = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=second, args=(shared, other_end))
-    process.start()
-    other_end.close()
-    os.sched_setaffinity(0, {0})
-    for line in sys.stdin:
-        job, number = line.split()
-        number = int(number)
-        elapsed = create(number) if job == "create" else together(shared, connection, job, number)
-        print(elapsed * 1e6, flush=True)
-    connection.close()
-    process.join()
+JOBS = {"lock": count, "event": pass_events, "condition": take_turns, "create": create}
+
+
+def check(shared, job, number):
+    expected = 2 * number if job == "lock" else 0
+    assert shared.number.value == expected, (job, shared.number.value)
+    shared.number.value = 0
 
 
 if __name__ == "__main__":
-    main()
+    both = Shared()
+    answer(JOBS, both, both, check)
