@@ -5,13 +5,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::Duration;
 
 use mp::{Event, Process, ServerProcess};
 use mp_manager::look::{LookError, View, ask};
 use mp_shared_memory::look::{Seen, Topic};
+use mp_testing::again::passes_as_another_user;
 use mp_testing::limits::{LONG, SHORT, comes_true, takes_at_least};
 use mp_testing::system::{is_stopped, signal};
 use rustix::io::Errno;
@@ -221,23 +220,11 @@ fn another_process_at_the_address_of_a_server_is_not_believed() {
     assert_eq!(asked(&seen, server.pid(), LONG).unwrap().name, server.name());
 }
 
-/// Another user's process is started as that only by the one who may.
 #[test]
 fn another_user_is_told_nothing() {
     let server = ServerProcess::start().unwrap();
-    let output = Command::new("/proc/self/exe")
-        .args(["--exact", "as_another_user", "--ignored", "--nocapture"])
-        .env("MP_TEST_WINDOW", format!("{} {}", server.pid(), window(&server).text))
-        .current_dir("/")
-        .uid(65534)
-        .output();
-    match output {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.contains("1 passed"), "{text}");
-        }
-        Err(error) => eprintln!("skipped: cannot start a process of another user: {error}"),
-    }
+    let value = format!("{} {}", server.pid(), window(&server).text);
+    passes_as_another_user("as_another_user", "MP_TEST_WINDOW", &value);
 }
 
 #[test]

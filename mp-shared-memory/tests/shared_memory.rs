@@ -4,10 +4,10 @@
 mod common;
 
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 use common::passes_with_mounts;
 use mp_shared_memory::{SharedMemory, SharedMemoryError as Error};
+use mp_testing::again::passes_as_another_user;
 
 mp::enable_test_support!();
 
@@ -204,28 +204,14 @@ fn only_its_owner_may_open_a_name() {
     memory.unlink().unwrap();
 }
 
-/// Another user's process is started as that only by the one who may.
 #[test]
 fn a_token_is_of_no_use_to_another_user() {
     let name = Name::new("user");
     let named = SharedMemory::create_named(&name.0, 10).unwrap();
     let anonymous = SharedMemory::create(10).unwrap();
     let tokens = [anonymous.token().unwrap(), named.token().unwrap()];
-    use std::os::unix::process::CommandExt;
-    let output = Command::new("/proc/self/exe")
-        .args(["--exact", "as_another_user", "--ignored", "--nocapture"])
-        .env("MP_TEST_TOKENS", tokens.join(" "))
-        .current_dir("/")
-        .uid(65534)
-        .output();
+    passes_as_another_user("as_another_user", "MP_TEST_TOKENS", &tokens.join(" "));
     named.unlink().unwrap();
-    match output {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(text.contains("1 passed"), "{text}");
-        }
-        Err(error) => eprintln!("skipped: cannot start a process of another user: {error}"),
-    }
 }
 
 #[test]
