@@ -292,7 +292,7 @@ where
         if let Some(source) = refused {
             let (name, program) = (self.name, executable::program(executable));
             let source = Arc::new(io::Error::new(io::ErrorKind::InvalidInput, source));
-            return Err(StartError::Spawn { name, program, source }.into());
+            return Err(StartError::Spawn { name, program, dir: None, source }.into());
         }
         let arguments = mp_reduction::encode(&self.args)
             .map_err(|error| ProcessError::Encode(TransferError::arguments(&self.name, &error)))?;
@@ -343,6 +343,7 @@ where
         let mut spawned = command.spawn().map_err(|source| StartError::Spawn {
             name,
             program,
+            dir: self.current_dir,
             source: Arc::new(source),
         })?;
         drop(command); // and with it the child's end of the socket

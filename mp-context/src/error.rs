@@ -180,12 +180,14 @@ impl TransferError {
 #[non_exhaustive]
 pub enum StartError {
     /// The system did not run the program.
-    #[error("cannot start process '{name}' as {}: {source}", program.display())]
+    #[error("cannot start process '{name}' as {}{}: {source}", program.display(), place(dir.as_ref()))]
     Spawn {
         /// The name of the process.
         name: Arc<str>,
         /// The program that was to be run.
         program: PathBuf,
+        /// The directory in which it was to be run, if that is another than this process's.
+        dir: Option<PathBuf>,
         /// What the system said.
         source: Arc<io::Error>,
     },
@@ -243,6 +245,10 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+}
+
+fn place(dir: Option<&PathBuf>) -> String {
+    dir.map(|dir| format!(" in {}", dir.display())).unwrap_or_default()
 }
 
 /// Why a thread gave no result, or none yet.

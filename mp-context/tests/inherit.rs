@@ -131,7 +131,7 @@ fn the_builder_sets_environment_directory_and_output() {
 #[test]
 fn a_directory_that_is_not_there_is_an_error_at_start() {
     let error = mp::Process::builder(|| Ok(()), ()).current_dir("/no/such").start().unwrap_err();
-    assert!(error.to_string().contains("No such file"), "{error}");
+    assert!(error.to_string().contains("in /no/such: No such file"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Log records of children come out of the parent's logger.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::io::Read;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use log::{Level, LevelFilter};
@@ -247,4 +249,64 @@ fn a_logger_may_ask_for_the_children_and_start_one() {
     }
     let p = mp::Process::builder(scenario, ()).forward_logs(false).start().unwrap();
     assert_eq!(p.into_result().unwrap(), 5);
+}
+
+#[test]
+fn lg_12_the_level_goes_up_and_down_and_what_is_below_it_is_not_shown() {
+    run("lg-12", || {
+        for level in [LevelFilter::Error, LevelFilter::Info, LevelFilter::Off, LevelFilter::Warn] {
+            log::set_max_level(level);
+            mp::ensure!(log::max_level() == level);
+            log::error!("an error at {level}");
+            log::warn!("a warning at {level}");
+            log::info!("a remark at {level}");
+        }
+        Ok(())
+    })
+    .unwrap();
+    let messages: Vec<_> = kept_of("lg-12").into_iter().map(|kept| kept.message).collect();
+    let at_info = ["an error at INFO", "a warning at INFO", "a remark at INFO"];
+    let at_warn = ["an error at WARN", "a warning at WARN"];
+    assert_eq!(messages, [&["an error at ERROR"][..], &at_info, &at_warn].concat());
+}
+
+#[test]
+fn lg_14_a_logger_that_writes_to_standard_error_writes_what_children_log_too() {
+    struct ToStderr;
+    impl log::Log for ToStderr {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            let origin = mp::log_origin(record).map(|origin| origin.process);
+            let process = origin.unwrap_or_else(|| mp::current_process().name().to_owned());
+            eprintln!("[{}/{process}] {}", record.level(), record.args());
+        }
+        fn flush(&self) {}
+    }
+    fn program(child_has_its_own: bool) -> mp::Result<()> {
+        set_up()?;
+        log::info!("from the program");
+        let logs = |has_its_own: bool| {
+            if has_its_own {
+                set_up()?;
+            }
+            Ok(log::warn!("from the child"))
+        };
+        let child = mp::Process::builder(logs, (child_has_its_own,)).name("child");
+        Ok(child.forward_logs(!child_has_its_own).start()?.join()?)
+    }
+    fn set_up() -> mp::Result<()> {
+        log::set_logger(&ToStderr)?;
+        log::set_max_level(LevelFilter::Info);
+        Ok(())
+    }
+    for child_has_its_own in [false, true] {
+        let program = mp::Process::builder(program, (child_has_its_own,)).name("program");
+        let p = program.forward_logs(false).stderr(Stdio::piped()).start().unwrap();
+        let mut text = String::new();
+        p.take_stderr().unwrap().read_to_string(&mut text).unwrap();
+        p.join().unwrap();
+        assert_eq!(text, "[INFO/program] from the program\n[WARN/child] from the child\n");
+    }
 }

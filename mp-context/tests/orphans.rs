@@ -96,3 +96,28 @@ fn cp_11_a_parent_that_aborts_or_exits_at_once_ends_its_children_too() {
     assert!(ends_within(line.parse().unwrap(), LIMIT).unwrap());
     assert!(p.join().unwrap_err().to_string().contains("SIGABRT"));
 }
+
+// DIFFERENCE from CP-03: it does not outlive its parent, so it cannot see it dead.
+#[test]
+fn cp_03_a_grandchild_sees_its_parent_alive_and_ends_with_it() {
+    fn waits(told: DupFd) -> mp::Result<()> {
+        let parent = mp::parent_process().expect("it has one");
+        mp::ensure!(parent.is_alive() && !parent.join_timeout(Duration::ZERO));
+        tell(told.try_clone()?, parent.pid())?;
+        tell(told, std::process::id())?;
+        parent.join();
+        Ok(())
+    }
+    fn has_a_child(told: DupFd) -> mp::Result<()> {
+        Ok(mp::Process::start(waits, (told,))?.join()?)
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    let p = mp::Process::start(has_a_child, (writer.into(),)).unwrap();
+    let mut lines = BufReader::new(reader).lines().map(|line| line.unwrap().parse().unwrap());
+    let (parent, grandchild): (u32, u32) = (lines.next().unwrap(), lines.next().unwrap());
+    assert_eq!(parent, p.pid());
+    assert!(p.is_alive() && !ends_within(grandchild, Duration::ZERO).unwrap());
+    p.terminate();
+    assert!(ends_within(grandchild, LIMIT).unwrap());
+    assert!(p.join().unwrap_err().to_string().contains("SIGTERM"));
+}

@@ -1,6 +1,8 @@
 //! What is seen of a session from inside and from outside, with real processes in it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -607,4 +609,66 @@ fn a_process_that_has_ended_and_is_not_reaped_is_none() {
         std::thread::yield_now();
     }
     ended.wait().unwrap();
+}
+
+#[test]
+fn every_object_shows_the_line_that_made_it() {
+    at_root("makes_one_of_each");
+}
+
+#[test]
+#[ignore = "run in a session of its own by every_object_shows_the_line_that_made_it"]
+fn makes_one_of_each() {
+    let context = mp::SpawnContext::new();
+    let mut kept: Vec<Box<dyn Any>> = Vec::new();
+    let mut lines = BTreeSet::new();
+    macro_rules! make {
+        ($object:expr) => {{
+            kept.push(Box::new($object.unwrap()));
+            lines.insert(line!());
+        }};
+    }
+    make!(mp::Lock::new());
+    make!(mp::RLock::new());
+    make!(mp::Event::new());
+    make!(mp::Barrier::new(2));
+    make!(mp::Barrier::builder(2).build());
+    make!(mp::Semaphore::new(1));
+    make!(mp::BoundedSemaphore::new(1));
+    make!(mp::Condition::new());
+    make!(mp::Lock::new().and_then(|lock| mp::Condition::with_lock(&lock)));
+    make!(mp::RLock::new().and_then(|lock| mp::Condition::with_rlock(&lock)));
+    make!(mp::Value::new(1));
+    make!(mp::Lock::new().and_then(|lock| mp::Value::with_lock(1, &lock)));
+    make!(mp::Array::new(&[1, 2]));
+    make!(mp::Array::<u64>::zeroed(2));
+    make!(mp::Queue::<u64>::new());
+    make!(mp::Queue::<u64>::bounded(3));
+    make!(mp::Queue::<u64>::builder().maxsize(3).build());
+    make!(mp::SimpleQueue::<u64>::new());
+    make!(mp::JoinableQueue::<u64>::new());
+    make!(mp::JoinableQueue::<u64>::bounded(3));
+    make!(mp::JoinableQueue::<u64>::with_limits(mp::Queue::builder().maxsize(3)));
+    make!(context.lock());
+    make!(context.rlock());
+    make!(context.event());
+    make!(context.barrier(2));
+    make!(context.semaphore(1));
+    make!(context.bounded_semaphore(1));
+    make!(context.condition());
+    make!(context.value(1));
+    make!(context.array(&[1, 2]));
+    make!(context.queue::<u64>(3));
+    make!(context.simple_queue::<u64>());
+    make!(context.joinable_queue::<u64>(3));
+    let seen = mp::inspect().unwrap();
+    let places = seen.locks.iter().map(|lock| &lock.place);
+    let places: BTreeSet<&String> =
+        places.chain(seen.queues.iter().map(|queue| &queue.place)).collect();
+    let expected: BTreeSet<String> =
+        lines.iter().map(|line| format!("mp-inspect/tests/inspect.rs:{line}")).collect();
+    let is_at = |place: &str| expected.iter().any(|expected| place.ends_with(expected.as_str()));
+    let strays: Vec<_> = places.iter().filter(|place| !is_at(place)).collect();
+    assert!(strays.is_empty(), "{strays:?}");
+    assert_eq!(places.len(), lines.len(), "{places:#?}");
 }

@@ -36,10 +36,10 @@ pub enum PoolError {
     /// The task had no result when the time to wait for it was over; it goes on.
     #[error("the task had no result when the time was over")]
     Timeout,
-    /// The pool was terminated, or dropped, before the task had a result.
+    /// The pool was terminated or dropped, or its process came to its end, before the task had a result.
     #[error("the pool was terminated before the task had a result")]
     Terminated,
-    /// The pool takes no more tasks: it was closed or terminated.
+    /// The pool takes no more tasks: it was closed or terminated, or its process is at its end.
     #[error("the pool is closed: it takes no more tasks")]
     Closed,
     /// The pool is to be joined, and is neither closed nor terminated.

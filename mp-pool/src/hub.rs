@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use mp_context::__private::is_finishing;
 use mp_context::{Process, ProcessError, Worker as _};
 use mp_queues::parts::{Messages, Purpose};
 use mp_reduction::Attachments;
@@ -567,8 +568,9 @@ impl State {
 
     fn check_open(&self) -> Result<(), PoolError> {
         match &self.phase {
-            Phase::Open => Ok(()),
-            Phase::Closing { .. } | Phase::Terminated => Err(PoolError::Closed),
+            // In a process that ends nobody would run it.
+            Phase::Open if !is_finishing() => Ok(()),
+            Phase::Open | Phase::Closing { .. } | Phase::Terminated => Err(PoolError::Closed),
             Phase::Broken(error) => Err(error.clone()),
         }
     }

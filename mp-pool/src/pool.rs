@@ -22,7 +22,8 @@ use crate::result::AsyncResult;
 /// arguments and its result cross as any values do: with queues, locks and descriptors in them.
 ///
 /// All methods can be called from any number of threads. Dropping the pool terminates it and waits for its end.
-/// So does the end of `main` with a pool that nobody has dropped.
+/// So does the end of `main` with a pool that nobody has dropped: whoever waits then is told, and what is submitted
+/// later is refused.
 ///
 /// # When a process dies
 ///

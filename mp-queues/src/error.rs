@@ -10,10 +10,12 @@ use mp_shared_memory::SharedMemoryError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// There was no room for the item, until the deadline if there was one. The queue is as it was.
+    /// There was no room for the item, until the deadline if there was one, or another process was in the midst of a `put` for
+    /// longer than the call waits for that. The queue is as it was.
     #[error("the queue is full")]
     Full,
-    /// There was no item, until the deadline if there was one.
+    /// There was no item, until the deadline if there was one, or another process was in the midst of a `get` for longer than
+    /// the call waits for that.
     #[error("the queue is empty")]
     Empty,
     /// This handle was closed in this process.

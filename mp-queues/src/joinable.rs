@@ -68,6 +68,7 @@ impl<T> JoinableQueue<T> {
     /// # Errors
     ///
     /// As [`QueueBuilder::build`].
+    #[track_caller]
     pub fn with_limits(limits: QueueBuilder<T>) -> Result<JoinableQueue<T>, QueueError> {
         limits.build().map(JoinableQueue)
     }

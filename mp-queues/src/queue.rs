@@ -284,7 +284,8 @@ impl<T: Serialize> Queue<T> {
         self.handle.put(item, until(timeout))
     }
 
-    /// As [`put`](Queue::put), if there is room at once.
+    /// As [`put`](Queue::put), if there is room at once. It waits only for a process that is in the midst of a `put`: if that
+    /// is stopped there, for a second.
     ///
     /// # Errors
     ///
@@ -342,7 +343,8 @@ impl<T: DeserializeOwned> Queue<T> {
         self.handle.get(until(timeout))
     }
 
-    /// As [`get`](Queue::get), if there is an item.
+    /// As [`get`](Queue::get), if there is an item. It waits only for a process that is in the midst of a `get`: if that is
+    /// stopped there, or the `Deserialize` of its item is slow, for a second.
     ///
     /// # Errors
     ///

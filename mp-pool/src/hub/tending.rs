@@ -175,6 +175,9 @@ impl Tending<'_> {
         let (hub, settled) = (self.hub, &mut self.settled);
         let mut state = hub.state.lock();
         let state = &mut *state;
+        if is_finishing() {
+            end_with_the_process(state, settled);
+        }
         state.unsettled -= std::mem::take(&mut settled.told);
         hub.has_news.store(false, SeqCst);
         // What a dead worker has reported was there before it was known to be dead.
@@ -198,9 +201,9 @@ impl Tending<'_> {
         }
         hub.send_stops(state);
         let work = match state.phase {
-            Phase::Open if !is_finishing() => usize::MAX,
-            Phase::Closing { .. } if !is_finishing() => state.desk.len(),
-            _ => 0,
+            Phase::Open => usize::MAX,
+            Phase::Closing { .. } => state.desk.len(),
+            Phase::Terminated | Phase::Broken(_) => 0,
         };
         let vacancies = state.staff.vacancies(work, now);
         let starts = (0..vacancies).map(|_| state.staff.enter(Worker::default())).collect();
@@ -233,6 +236,16 @@ impl Drop for Tending<'_> {
         let is_looked_after = state.bulks > 0;
         if !is_looked_after && (self.hub.needs_tending(&state) || state.staff.pause().is_some()) {
             self.hub.untended.notify_one();
+        }
+    }
+}
+
+/// Nothing is run any more in a process that ends, which ends the workers itself and leaves them a moment for it.
+fn end_with_the_process(state: &mut State, settled: &mut Settled) {
+    if matches!(state.phase, Phase::Open | Phase::Closing { .. }) {
+        state.phase = Phase::Terminated;
+        for task in state.desk.take_all() {
+            settled.fail(task, PoolError::Terminated);
         }
     }
 }
