@@ -477,3 +477,73 @@ fn a_handle_can_be_used_and_dropped_after_its_pool() {
     finished.terminate();
     drop(finished);
 }
+
+/// The same outcome in every form, also after `late` has come.
+fn keeps(task: &AsyncResult<u64>, late: impl FnOnce()) -> Result<u64, String> {
+    let outcome = || {
+        assert_eq!(task.successful(), Some(task.get().is_ok()));
+        assert!(task.ready() && task.wait_timeout(Duration::ZERO));
+        task.get_timeout(Duration::ZERO).copied().map_err(|error| error.to_string())
+    };
+    let first = outcome();
+    late();
+    task.cancel();
+    task.terminate();
+    assert_eq!(outcome(), first);
+    first
+}
+
+#[test]
+fn f_08_the_first_outcome_stays() {
+    const CANCELLED: &str = "the task was cancelled";
+    const LIMIT: Duration = Duration::from_millis(20);
+    let busy = Busy::new();
+    let pending = busy.pending();
+    assert!(pending.cancel());
+    let free_the_worker = || {
+        busy.go.set();
+        assert_eq!(busy.pool.apply(square, (3,)).unwrap(), 9);
+    };
+    assert_eq!(keeps(&pending, free_the_worker), Err(CANCELLED.to_owned()));
+    assert_eq!(keeps(&busy.running, || busy.pool.terminate()), Ok(1));
+
+    // What a task ends with comes late: it is held until it has had its time, or was ended.
+    let pool = Pool::new(1).unwrap();
+    for is_terminated in [false, true] {
+        let (begun, go) = (Event::new().unwrap(), Event::new().unwrap());
+        let options = TaskOptions::new().timeout(if is_terminated { LONG } else { LIMIT });
+        let calls = pool.with_options(options);
+        let task = calls.apply_async(held, (1, begun.clone(), go.clone())).unwrap();
+        assert!(begun.wait_timeout(LONG).unwrap());
+        if is_terminated {
+            task.terminate();
+        }
+        task.wait();
+        let lets_it_go_on = || {
+            go.set();
+            assert_eq!(pool.apply(square, (3,)).unwrap(), 9);
+        };
+        let expected =
+            if is_terminated { CANCELLED } else { "the task was ended at its time limit" };
+        assert_eq!(keeps(&task, lets_it_go_on), Err(expected.to_owned()));
+    }
+
+    // All three come at about the same time.
+    let naps = |micros: u64| {
+        std::thread::sleep(Duration::from_micros(micros));
+        Ok(micros)
+    };
+    for round in 0..60_u64 {
+        let [micros, before_the_end] = [19_000 + 50 * (round % 40), 18_000 + 60 * (round % 50)];
+        let calls = pool.with_options(TaskOptions::new().timeout(LIMIT));
+        let task = calls.apply_async(naps, (micros,)).unwrap();
+        let (sender, told) = mpsc::channel();
+        task.on_done(report_to(&sender));
+        drop(sender);
+        std::thread::sleep(Duration::from_micros(before_the_end));
+        task.terminate();
+        task.wait();
+        let first = keeps(&task, || assert_eq!(pool.apply(square, (3,)).unwrap(), 9));
+        assert_eq!(told.iter().collect::<Vec<_>>(), [first], "round {round}");
+    }
+}

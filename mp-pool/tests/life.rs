@@ -44,6 +44,7 @@ fn come_to_their_end(pids: &[u32]) {
     pids.iter().for_each(|pid| assert!(ends_within(*pid, LONG).unwrap(), "{pid} lives"));
 }
 
+// DIFFERENCE from X-16: all workers are started with the pool, as those of `multiprocessing`.
 #[test]
 fn pl_40_x_05_a_pool_has_as_many_workers_as_it_was_told() {
     for size in [1, 3, 10] {
@@ -226,6 +227,7 @@ fn pl_46_x_08_terminate_ends_ten_thousand_pending_tasks_at_once() {
     assert!(tasks.iter().all(|task| matches!(task.get(), Err(PoolError::Terminated))));
 }
 
+// DIFFERENCE from X-20: a pool that is dropped is terminated, as one of `multiprocessing`.
 #[test]
 fn pl_47_pl_49_a_pool_that_is_dropped_does_not_finish_but_leaves_nobody() {
     alone(|| {
@@ -544,6 +546,7 @@ fn pl_52_a_pool_that_nobody_closes_does_not_keep_a_program_from_its_end() {
     }
 }
 
+// DIFFERENCE from: work in flight ends with the program, and nobody waits for it.
 #[test]
 fn pl_55_x_20_an_exit_of_the_program_ends_the_workers() {
     for way in [Way::Argument, Way::Program] {
@@ -584,7 +587,7 @@ fn pl_53_a_pool_works_in_a_child_and_in_a_worker_and_not_in_a_daemon() {
     assert_eq!(results, [0, 1, 4, 9, 16]);
     come_to_their_end(&pids);
 
-    // DIFFERENCE: Python refuses it, for workers are daemons.
+    // DIFFERENCE from PL-53: Python refuses it, for workers are daemons.
     let pool = Pool::new(2).unwrap();
     for (results, pids) in pool.map(has_a_pool, [3, 4, 5, 6]).unwrap() {
         assert!(results.len() >= 3);

@@ -396,6 +396,7 @@ fn account_for_all(ledger: &Ledger, killed: &[(u32, Instant)], fates: &[Fate]) {
 const BUSY: Load =
     Load { processes: 4, work: 800, pause: 1, peace: Duration::from_millis(15), has_imap: false };
 
+// DIFFERENCE from X-11: a worker that is killed costs its task; the pool and all other tasks go on.
 #[test]
 fn pl_28_a_storm_of_kills_of_busy_workers_costs_one_task_each_at_most() {
     storm(BUSY, 40);
@@ -440,6 +441,7 @@ fn crash(_text: String) -> mp::Result<String> {
 }
 
 /// One crashes while arguments and results are on their way.
+// DIFFERENCE from X-13: the crash costs one task; the pool is not broken by it.
 #[test]
 fn x_13_a_crash_while_long_arguments_and_results_are_on_the_way_costs_one_task() {
     let pool = Pool::new(2).unwrap();
