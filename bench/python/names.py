@@ -4,8 +4,11 @@ Run it with Python 3.11 and mpservice 0.16.8. `mp-facade/tests/parity/names.txt`
 `docs/parity.md` has a row for each line.
 
 A module's names are those that it exports or, where it has no such list, defines; a class' names are those of an
-instance where its constructor makes some of them. Names with a leading underscore are nobody's business. Of a class of
-`mpservice` only what it does not inherit from `multiprocessing` or `threading` is listed.
+instance where its constructor, or its start, makes some of them. Names with a leading underscore are nobody's business.
+Of a class of `mpservice` only what it does not inherit from `multiprocessing` or `threading` is listed.
+
+`MET` has what these rules leave out and programs come across all the same: it is in Python's manual, it is raised, or
+it is what a call gives back.
 """
 
 import importlib
@@ -19,6 +22,11 @@ STANDARD = (
     "managers pool queues synchronize connection shared_memory sharedctypes process context reduction util dummy"
 ).split()
 ADDED = "context managers pool queues remote_exception runner server_process synchronize".split()
+MET = """
+    connection.answer_challenge connection.deliver_challenge managers.BaseProxy._callmethod managers.BaseProxy._getvalue
+    managers.Namespace managers.RemoteError managers.Server managers.Server.serve_forever pool.MapResult
+    pool.MaybeEncodingError process.AuthenticationString sharedctypes.SynchronizedBase spawn.get_executable
+""".split()
 PROXIES = "List Dict Namespace Value Array Iterator Acquirer Condition Event Barrier Pool".split()
 
 
@@ -49,13 +57,26 @@ def added_to(cls):
 def standard_modules():
     """The names of the modules of `multiprocessing`."""
     for name in names_of(multiprocessing):
-        if name in STANDARD or not inspect.ismodule(getattr(multiprocessing, name)):
+        is_listed = name in STANDARD or name in multiprocessing.__all__
+        if is_listed or not inspect.ismodule(getattr(multiprocessing, name)):
             yield f"multiprocessing.{name}"
     for name in STANDARD:
         yield f"multiprocessing.{name}"
         module = importlib.import_module(f"multiprocessing.{name}")
         for inner in names_of_module(module):
             yield f"multiprocessing.{name}.{inner}"
+    for name in MET:
+        module, *rest = name.split(".")
+        value = importlib.import_module(f"multiprocessing.{module}")
+        for inner in rest:
+            value = getattr(value, inner)
+        yield f"multiprocessing.{name}"
+
+
+def made_by_start(manager):
+    """The public names that a manager has when it is started, and its class has not; the manager is ended again."""
+    with manager:
+        return set(names_of(manager, type(manager)))
 
 
 def standard_classes(folder):
@@ -109,6 +130,8 @@ def standard_classes(folder):
             # The rest of what it has is inherited, and raises.
             names &= {*vars(process._ParentProcess), "name", "pid"}
         yield from (f"multiprocessing.{path}.{name}" for name in names)
+    for name in made_by_start(managers.BaseManager(ctx=spawn)):
+        yield f"multiprocessing.managers.BaseManager.{name}"
     for resource in (listener, block, items.shm, *ends):
         resource.close()
     block.unlink()
@@ -124,6 +147,8 @@ def added():
             value = getattr(module, name)
             if inspect.isclass(value) and value.__module__ == path:
                 yield from (f"{path}.{name}.{inner}" for inner in added_to(value))
+            if inspect.isclass(value) and value.__module__ == path and issubclass(value, managers.BaseManager):
+                yield from (f"{path}.{name}.{inner}" for inner in made_by_start(value()))
     root = importlib.import_module("mpservice.multiprocessing")
     yield from (f"mpservice.multiprocessing.{name}" for name in names_of_module(root))
 

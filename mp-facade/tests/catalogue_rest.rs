@@ -108,6 +108,9 @@ fn p_02_p_12_p_13_p_14_p_15_p_97_there_is_nothing_to_ask_before_the_start_and_on
     assert_eq!([builder.terminate(), builder.kill()], [Absent, Absent]);
     let can_be_waited_for = [Probe::<Builder>::IS_WORKER, Probe::<mp::Process<u8>>::IS_WORKER];
     assert_eq!(can_be_waited_for, [false, true]);
+    let thread = mp::Thread::builder(|| Ok(1_u8));
+    assert_eq!([thread.is_alive(), thread.join()], [Absent, Absent]);
+    assert_eq!([thread.result(), thread.exception()], [Absent, Absent]);
     // What is given away and has no copy is started once.
     fn give_away<B, T>(builder: B, start: impl FnOnce(B) -> T) -> T {
         start(builder)
@@ -291,7 +294,8 @@ fn p_88_sg_14_terminate_cleans_nothing_up_in_the_child_and_says_that_it_was_term
     for error in [p.join().unwrap_err(), p.result().unwrap_err(), p.exception().unwrap_err()] {
         assert!(matches!(error, mp::ProcessError::Signaled { signal: 15, .. }), "{error}");
     }
-    assert!(ends_within(grandchild, LONG).unwrap(), "no orphans here, other than in Python");
+    // DIFFERENCE from SG-14: its own children end with it, and are no orphans.
+    assert!(ends_within(grandchild, LONG).unwrap());
     assert!(!cleaned.is_set());
 }
 
@@ -314,6 +318,7 @@ fn p_95_a_failing_daemon_prints_its_trace() {
     }
 }
 
+// DIFFERENCE from SG-09: Python's `close` refuses it; the child is unharmed in both.
 #[test]
 fn sg_09_a_running_child_does_not_notice_that_its_handle_is_dropped() {
     fn goes_on(go: Event, done: Event) -> mp::Result<()> {
@@ -328,13 +333,30 @@ fn sg_09_a_running_child_does_not_notice_that_its_handle_is_dropped() {
     assert!(done.wait_timeout(LONG).unwrap());
 }
 
+// DIFFERENCE from SG-10: nothing is closed; a handle answers until it is dropped, and then no call of it compiles.
+#[test]
+fn sg_10_the_handle_of_a_child_that_was_joined_answers_every_call() {
+    let p = mp::Process::builder(|| Ok(5), ()).name("ended").daemon(true).start().unwrap();
+    let pid = p.pid();
+    for _ in 0..2 {
+        p.join().unwrap();
+        assert!(p.join_timeout(Duration::ZERO).unwrap());
+        assert_eq!((p.is_alive(), p.done(), p.exitcode(), p.pid()), (false, true, Some(0), pid));
+        assert_eq!((p.name(), p.is_daemon(), p.result().unwrap()), ("ended", true, &5));
+        p.terminate();
+        p.kill();
+        assert_eq!(mp::connection::wait(&[&p], Some(Duration::ZERO)).unwrap(), [0]);
+    }
+}
+
 #[test]
 fn t_16_t_17_threads_use_what_processes_use() {
     let (here, there) = mp::Pipe::duplex().unwrap();
     let tasks = mp::JoinableQueue::<u32>::new().unwrap();
     let (sum, start) = (mp::Value::new(0_u32).unwrap(), mp::Barrier::new(3).unwrap());
+    let seen = Queue::<u32>::new().unwrap();
     let threads = [(); 2].map(|()| {
-        let (tasks, sum, start) = (tasks.clone(), sum.clone(), start.clone());
+        let (tasks, sum, start, seen) = (tasks.clone(), sum.clone(), start.clone(), seen.clone());
         let adds = move || -> mp::Result<u32> {
             start.wait()?;
             let mut got = 0;
@@ -342,6 +364,7 @@ fn t_16_t_17_threads_use_what_processes_use() {
                 let n = tasks.get()?;
                 if n > 0 {
                     sum.update(|sum| *sum += n)?;
+                    seen.put(&n)?;
                     got += 1;
                 }
                 tasks.task_done()?;
@@ -353,6 +376,7 @@ fn t_16_t_17_threads_use_what_processes_use() {
         mp::Thread::builder(adds).name("adder").start()
     });
     assert!(threads.iter().all(|t| t.is_alive() && !t.done() && t.name() == "adder"));
+    // DIFFERENCE from T-16: the active children are processes; Python's twin lists its threads.
     assert!(mp::active_children().iter().all(|child| child.name() != "adder"));
     start.wait().unwrap();
     for n in (1..=10).chain([0, 0]) {
@@ -360,6 +384,7 @@ fn t_16_t_17_threads_use_what_processes_use() {
     }
     tasks.join().unwrap();
     assert_eq!(sum.get().unwrap(), 55);
+    assert_eq!((0..10).map(|_| seen.get().unwrap()).sum::<u32>(), 55);
     assert_eq!(threads.map(|t| *t.result().unwrap()).iter().sum::<u32>(), 10);
 
     let echo = mp::Thread::start(move || -> mp::Result<()> {
@@ -371,23 +396,6 @@ fn t_16_t_17_threads_use_what_processes_use() {
     assert!(here.poll(Some(LONG)).unwrap());
     assert_eq!(here.recv::<String>().unwrap(), "there and back");
     echo.join().unwrap();
-}
-
-#[test]
-fn a_thread_that_fails_prints_nothing() {
-    fn has_threads_that_fail() -> mp::Result<()> {
-        for is_daemon in [false, true] {
-            let fails = || -> mp::Result<()> { mp::bail!("the thread fails") };
-            let error = mp::Thread::builder(fails).daemon(is_daemon).start().join().unwrap_err();
-            mp::ensure!(error.to_string().contains("the thread fails"), "{error}");
-        }
-        Ok(())
-    }
-    let p = mp::Process::builder(has_threads_that_fail, ()).stderr(Stdio::piped()).start().unwrap();
-    let mut text = String::new();
-    p.take_stderr().unwrap().read_to_string(&mut text).unwrap();
-    p.join().unwrap();
-    assert_eq!(text, "");
 }
 
 #[test]
@@ -408,6 +416,7 @@ fn f_10_a_result_shows_its_state_as_text() {
     assert!(format!("{bad:?}").ends_with("failed>"), "{bad:?}");
 }
 
+// DIFFERENCE from X-22: Python's worker prints the trace unless it is told not to; here the caller has it.
 #[test]
 fn x_22_a_task_that_fails_prints_nothing() {
     fn uses_a_pool() -> mp::Result<String> {

@@ -38,8 +38,8 @@ macro_rules! chapters {
 }
 
 chapters! {
-    result errors logs waiting producer joinable pipe counters meeting pool runner memory manager server nested_server
-    listener killed
+    result errors logs waiting producer joinable pipe counters meeting pool imap runner memory manager server
+    nested_server listener killed
 }
 
 #[test]
@@ -130,6 +130,8 @@ impl Language {
 struct Guide {
     programs: BTreeMap<(String, Language), String>,
     outputs: BTreeMap<(String, Language), String>,
+    /// The `Cargo.toml` of all of them.
+    manifest: String,
     /// Blocks that belong to no program.
     loose: Vec<String>,
 }
@@ -161,6 +163,10 @@ fn guide() -> Guide {
             ("text", _, "Both print:") => (&mut guide.outputs, &[Python, Rust]),
             ("text", _, "Python prints:") => (&mut guide.outputs, &[Python]),
             ("text", _, "Rust prints:") => (&mut guide.outputs, &[Rust]),
+            ("toml", ..) if guide.manifest.is_empty() => {
+                guide.manifest = block;
+                continue;
+            }
             _ => {
                 guide.loose.push(block);
                 continue;
@@ -237,4 +243,39 @@ fn the_guide_shows_every_program_byte_for_byte() {
     }
     assert!(files.is_empty(), "not in the guide: {files:?}");
     assert!(guide.loose.is_empty(), "blocks that nobody runs: {:?}", guide.loose);
+}
+
+/// The lines of a table of a manifest, up to the next one: what is named, and the rest.
+fn table<'a>(manifest: &'a str, name: &str) -> BTreeMap<&'a str, &'a str> {
+    let lines = manifest.lines().skip_while(|line| !line.starts_with(name)).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(['=', '.']))
+        .map(|(key, value)| (key.trim(), value))
+        .collect()
+}
+
+#[test]
+fn the_manifest_of_the_guide_has_what_its_programs_use_and_no_more() {
+    let guide = guide();
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (ours, workspace) = (read("mp-facade/Cargo.toml"), read("Cargo.toml"));
+    let mut rust = guide.programs.iter().filter(|((_, language), _)| *language == Rust);
+    let sources: String = rust.by_ref().map(|(_, source)| source.as_str()).collect();
+    let used = table(&ours, "[dev-dependencies]").into_keys();
+    let used = used.chain(["mp"]).filter(|name| sources.contains(&format!("{name}::")));
+    let shown = table(&guide.manifest, "[dependencies]");
+    assert_eq!(shown.keys().copied().collect::<BTreeSet<_>>(), used.collect());
+
+    // The version is one that the workspace is tested with, the rest is said there as well.
+    let tested = table(&workspace, "[workspace.dependencies]");
+    for (name, wanted) in shown.into_iter().filter(|(name, _)| *name != "mp") {
+        let version = |text: &str| text.split('"').nth(1).unwrap().to_owned();
+        assert!(version(tested[name]).starts_with(&version(wanted)), "{name}: {wanted}");
+    }
+    let optimised = table(&guide.manifest, "[profile.dev.package]");
+    for (name, level) in table(&workspace, "[profile.dev.package]") {
+        assert_eq!(optimised.get(name), Some(&level), "{name}");
+    }
 }

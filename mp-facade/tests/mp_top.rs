@@ -76,7 +76,8 @@ impl Shows {
     fn tables(&mut self, count: usize) -> String {
         let mut text = String::new();
         // Each begins with the time of day.
-        while text.matches(" UTC  session of process 'MainProcess'").count() < count {
+        let begins = |line: &&str| line.contains(" UTC  ");
+        while text.lines().filter(begins).count() < count {
             assert!(self.1.read_line(&mut text).unwrap() > 0, "it ended: {text}");
         }
         text
@@ -134,7 +135,8 @@ fn it_shows_who_holds_the_lock_in_a_dead_lock() {
         }
         assert!(begun.elapsed() < LONG, "{shown}");
     };
-    assert!(shown.lines().next().unwrap().contains(", dead locks: 1, "), "{shown}");
+    let begins = "dead locks: 1, session of process 'MainProcess' (pid ";
+    assert!(shown.starts_with(begins), "{shown}");
     assert!(!shown.contains('\x1b'), "{shown}");
     for (waiter, holder) in [("there", "back"), ("back", "there")] {
         let said = shown.split_once(&format!("\n  process '{waiter}' (pid ")).unwrap().1;
@@ -158,7 +160,9 @@ fn it_refreshes_until_the_session_ends_and_sends_no_escapes_down_a_pipe() {
     let mut shows = Shows::start(&session.pid());
     let shown = shows.tables(3);
     assert!(!shown.contains('\x1b'), "{shown}");
-    let begins = |line: &str| line.contains(" UTC  session of process ");
+    let begins = |line: &str| {
+        line.contains(" UTC  ") && line.contains("session of process 'MainProcess' (pid ")
+    };
     let lines: Vec<&str> = shown.lines().collect();
     assert!(begins(lines[0]), "{shown}");
     let later = (1..lines.len()).filter(|&line| begins(lines[line]));
@@ -231,6 +235,24 @@ fn one_with_an_evil_name() {
 }
 
 #[test]
+#[ignore = "run by a test as the root of a session"]
+fn one_that_has_many_locks() {
+    let _locks: Vec<mp::Lock> = (0..70).map(|_| mp::Lock::new().unwrap()).collect();
+    say_ready_and_wait();
+}
+
+#[test]
+fn once_and_down_a_pipe_it_leaves_out_nothing() {
+    let session = Session::start("one_that_has_many_locks");
+    let count = |table: &str| table.lines().filter(|line| line.contains("  Lock  ")).count();
+    let once = text(&mp_top(&[&session.pid(), "--once"]).stdout);
+    assert_eq!(count(&once), 70, "{once}");
+    let piped = Shows::start(&session.pid()).tables(2);
+    assert_eq!(count(&piped), 70, "{piped}");
+    session.end();
+}
+
+#[test]
 fn of_several_sessions_it_shows_none_but_says_which_there_are() {
     let sessions = [(); 2].map(|()| Session::start("two_that_dead_lock"));
     for (words, status) in [(&["--once"][..], 1), (&[], 0)] {
@@ -239,8 +261,10 @@ fn of_several_sessions_it_shows_none_but_says_which_there_are() {
         assert_eq!(output.status.code(), Some(status), "{shown}");
         assert!(!shown.contains("DEAD LOCK"), "{shown}");
         for session in &sessions {
-            let begin = format!("  {}  session of process 'MainProcess'", session.pid());
-            assert!(shown.lines().any(|line| line.starts_with(&begin)), "{shown}");
+            let begin = format!("  {}  ", session.pid());
+            let line = shown.lines().find(|line| line.starts_with(&begin));
+            let name = "session of process 'MainProcess'";
+            assert!(line.is_some_and(|line| line.contains(name)), "{shown}");
         }
     }
     sessions.into_iter().for_each(Session::end);
@@ -253,6 +277,10 @@ fn what_it_cannot_do_it_says() {
         (&["-1"], "`-1` is no option"),
         (&["many"], "`many` is no pid"),
         (&["1", "--interval"], "--interval needs a number of seconds"),
+        (&["1", "--interval", "soon"], "--interval needs a number of seconds, not `soon`"),
+        (&["1", "--interval", "1e19"], "--interval 1e19 is too long"),
+        (&["1", "--interval", "1e300"], "--interval 1e300 is too long"),
+        (&["1", "2"], "`2` is too much: the pid of one process is enough"),
     ] {
         let output = mp_top(words);
         assert_eq!(output.status.code(), Some(1));

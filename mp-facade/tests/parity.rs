@@ -1,13 +1,20 @@
 //! `docs/parity.md` tells the truth: no name of Python is missing, every name of ours compiles, every test that it names
-//! exists, and every id of the catalogue is either cited by a test or has a reason there.
+//! exists and uses the name, every id of the catalogue is either cited by a test or has a reason there, and what is
+//! different on purpose is what the tests say.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[path = "parity/ours.rs"]
 mod ours;
+#[path = "parity/source.rs"]
+mod source;
+
+use source::{Source, uses};
 
 /// What `bench/python/names.py` printed.
 const NAMES: &str = include_str!("parity/names.txt");
@@ -63,44 +70,10 @@ fn ours_in<'a>(row: &Row<'a>) -> impl Iterator<Item = &'a str> {
     quoted(names).filter(|name| name.starts_with("mp::"))
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
-}
-
-/// The names of the tests in a file.
-fn tests_in(file: &Path) -> BTreeSet<String> {
-    let (mut tests, mut is_test) = (BTreeSet::new(), false);
-    for line in fs::read_to_string(file).unwrap().lines().map(str::trim) {
-        if line == "#[test]" || line.ends_with("::test]") {
-            is_test = true;
-        } else if line.contains("fn ") {
-            if is_test {
-                tests.insert(words(line).skip_while(|word| *word != "fn").nth(1).unwrap().into());
-            }
-            is_test = false;
-        }
-    }
-    tests
-}
-
-/// What a file that the page calls `queues/simple` has.
-#[derive(Default)]
-struct TestFile {
-    tests: BTreeSet<String>,
-    words: BTreeSet<String>,
-}
-
-impl TestFile {
-    /// Nothing, if there is no such file.
-    fn read(workspace: &Path, place: &str) -> TestFile {
-        let (package, name) = place.split_once('/').unwrap();
-        let file = workspace.join(format!("mp-{package}/tests/{name}.rs"));
-        if !file.exists() {
-            return TestFile::default();
-        }
-        let text = fs::read_to_string(&file).unwrap();
-        TestFile { tests: tests_in(&file), words: words(&text).map(str::to_owned).collect() }
-    }
+/// The file that the page calls `queues/simple`.
+fn source_at(workspace: &Path, place: &str) -> Source {
+    let (package, name) = place.split_once('/').unwrap();
+    Source::read(&workspace.join(format!("mp-{package}/tests/{name}.rs")))
 }
 
 /// All files of Rust in the crates' folders `tests` and `src`.
@@ -166,7 +139,7 @@ fn catalogue<'a>(rows: &[Row<'a>]) -> BTreeMap<&'a str, BTreeSet<String>> {
 fn differences<T: Ord + std::fmt::Debug>(have: &BTreeSet<T>, want: &BTreeSet<T>) -> String {
     let only =
         |a: &BTreeSet<T>, b: &BTreeSet<T>| format!("{:?}", a.difference(b).collect::<Vec<_>>());
-    format!("only on the page: {}; only elsewhere: {}", only(have, want), only(want, have))
+    format!("only kept here: {}; only elsewhere: {}", only(have, want), only(want, have))
 }
 
 #[test]
@@ -179,6 +152,31 @@ fn no_name_of_python_is_missing() {
     let want: BTreeSet<&str> = NAMES.lines().collect();
     assert!(want.len() > 400);
     assert!(have == want, "{}", differences(&have, &want));
+}
+
+/// Prints what also those are to see whose tests pass: the test harness keeps back what `println!` writes.
+fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn the_names_are_those_that_python_prints() {
+    const ARE_THERE: &str = "import sys, mpservice; \
+        sys.exit((sys.version_info[:2], mpservice.__version__) != ((3, 11), '0.16.8'))";
+    let Some(workspace) = workspace() else { return };
+    let python = |arguments: &[&str]| {
+        let mut command = Command::new("python3");
+        command.args(arguments).current_dir(&workspace).env("PYTHONDONTWRITEBYTECODE", "1").output()
+    };
+    if !python(&["-c", ARE_THERE]).is_ok_and(|tried| tried.status.success()) {
+        say("skipped names.py: there is no python3 of version 3.11 with mpservice 0.16.8");
+        return;
+    }
+    let output = python(&["bench/python/names.py"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (kept, printed) = (NAMES.lines().collect(), printed.lines().collect());
+    assert!(kept == printed, "names.txt is not what it prints: {}", differences(&kept, &printed));
 }
 
 #[test]
@@ -202,8 +200,8 @@ fn every_row_has_a_name_of_ours_and_a_test_that_uses_it_or_a_reason() {
     let page = fs::read_to_string(workspace.join("docs/parity.md")).unwrap();
     let rows = names(&page);
     let places = rows.iter().flat_map(|(_, row)| quoted(row.cells[2]).step_by(2));
-    let read = |place| (place, TestFile::read(&workspace, place));
-    let files: BTreeMap<&str, TestFile> =
+    let read = |place| (place, source_at(&workspace, place));
+    let files: BTreeMap<&str, Source> =
         places.collect::<BTreeSet<_>>().into_iter().map(read).collect();
     let mut wrong = Vec::new();
     for (name, row) in &rows {
@@ -212,23 +210,22 @@ fn every_row_has_a_name_of_ours_and_a_test_that_uses_it_or_a_reason() {
         if shown.is_empty() && reason.is_none_or(|reason| reason.len() < 8) {
             wrong.push(format!("{name}: neither a test nor a reason"));
         }
-        let mut used = BTreeSet::new();
+        let mut code = String::new();
         for pair in shown.chunks(2) {
             let &[place, test] = pair else { panic!("{name}: {shown:?}") };
             let file = &files[place];
-            if !file.tests.contains(test) {
+            if !file.has_test(test) {
                 wrong.push(format!("{name}: {place} has no test {test}"));
             }
-            used.extend(file.words.iter().map(String::as_str));
+            code.push_str(&file.code_of(test));
         }
         if reason.is_none() {
             let ours: Vec<&str> = ours_in(row).collect();
             if ours.is_empty() {
                 wrong.push(format!("{name}: no name of ours"));
             }
-            let unused =
-                ours.iter().filter(|name| !used.contains(name.rsplit("::").next().unwrap()));
-            wrong.extend(unused.map(|ours| format!("{name}: {ours} is not in the test's file")));
+            let unused = ours.iter().filter(|ours| !uses(&code, ours));
+            wrong.extend(unused.map(|ours| format!("{name}: {ours} is not in the test")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -254,16 +251,25 @@ fn every_id_of_the_catalogue_is_cited_by_a_test_or_has_a_reason() {
             }
         }
     }
+    let different: BTreeSet<String> =
+        different_on_purpose(&rows).into_iter().map(|(id, ..)| id).collect();
     let mut by_tests = BTreeMap::new();
     for file in sources(&workspace) {
-        for test in tests_in(&file) {
+        // What must not compile is a test by itself.
+        let is_ui = file.parent().is_some_and(|folder| folder.ends_with("tests/ui"));
+        let name = file.file_stem().filter(|_| is_ui).map(|name| name.to_string_lossy().into());
+        let source = Source::of(&fs::read_to_string(&file).unwrap());
+        for test in source.tests().map(str::to_owned).chain(name) {
             by_tests.extend(cited(&test, &sections).into_iter().map(|id| (id, test.clone())));
         }
     }
     let mut wrong = Vec::new();
+    wrong.extend(different.difference(&all).map(|id| format!("{id} is different and is no id")));
+    wrong.extend(different.intersection(&excused).map(|id| format!("{id} is in both lists")));
     wrong.extend(excused.difference(&all).map(|id| format!("{id} has a reason and is no id")));
     for id in &all {
         match (by_tests.get(id), excused.contains(id)) {
+            (None, false) if different.contains(id) => (),
             (None, false) => wrong.push(format!("{id} is cited by no test and has no reason")),
             (Some(test), true) => wrong.push(format!("{id} has a reason, but {test} cites it")),
             _ => (),
@@ -273,6 +279,45 @@ fn every_id_of_the_catalogue_is_cited_by_a_test_or_has_a_reason() {
         wrong.push(format!("{test} cites {id}, which is no id"));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The list of what is shown and differs: each id with the place and the name of a test.
+fn different_on_purpose(rows: &[Row<'_>]) -> BTreeSet<(String, String, String)> {
+    let mut list = BTreeSet::new();
+    for row in rows.iter().filter(|row| row.heading == "Shown, and different on purpose") {
+        let &[id, what, why, shown] = row.cells.as_slice() else { panic!("{:?}", row.cells) };
+        let shown: Vec<&str> = quoted(shown).collect();
+        if shown.is_empty() {
+            continue; // the head of the table, and the line below
+        }
+        assert!(what.len() > 8 && why.len() > 8, "{id}: {what}, {why}");
+        for pair in shown.chunks(2) {
+            let &[place, test] = pair else { panic!("{id}: {shown:?}") };
+            assert!(list.insert((id.to_owned(), place.to_owned(), test.to_owned())), "{id}: twice");
+        }
+    }
+    list
+}
+
+#[test]
+fn the_list_of_differences_is_that_of_the_comments_in_the_tests() {
+    let Some(workspace) = workspace() else { return };
+    let page = fs::read_to_string(workspace.join("docs/parity.md")).unwrap();
+    let on_page = different_on_purpose(&rows(&page));
+    assert!(on_page.len() > 10);
+    let mut in_tests = BTreeSet::new();
+    for file in sources(&workspace) {
+        let path = file.strip_prefix(&workspace).unwrap().with_extension("");
+        let path = path.to_string_lossy();
+        let Some((package, name)) = path.split_once("/tests/") else { continue };
+        let place = format!("{}/{name}", package.trim_start_matches("mp-"));
+        let source = Source::of(&fs::read_to_string(&file).unwrap());
+        for (id, test) in source.differences() {
+            assert!(source.has_test(test), "{path}: {id}: {test} is no test");
+            in_tests.insert((id.to_owned(), place.clone(), test.to_owned()));
+        }
+    }
+    assert!(on_page == in_tests, "{}", differences(&on_page, &in_tests));
 }
 
 #[test]
@@ -293,6 +338,44 @@ fn the_checks_find_what_is_wrong() {
     let catalogue = catalogue(&rows(page));
     assert_eq!(catalogue["Q"], ["Q-01", "Q-02", "Q-07"].map(str::to_owned).into());
 
-    let here = tests_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity.rs"));
-    assert!(here.contains("the_checks_find_what_is_wrong") && !here.contains("tests_in"));
+    let text = [
+        "fn makes() -> Made {",
+        "    make()",
+        "}",
+        "fn other() {",
+        "    c.d()",
+        "}",
+        "struct Made;",
+        "impl Made {",
+        "    fn a(&self) {",
+        "        b.wait(1); mp::Queue::<u8>::new();",
+        "    }",
+        "}",
+        "// DIFFERENCE from P-01 and Q-02: text.",
+        "#[test]",
+        "fn tests() {",
+        "    makes();",
+        "    // c.d(); e",
+        "}",
+        "mod inner {",
+        "    use of::Others;",
+        "",
+        "    #[tokio::test]",
+        "    async fn is_one_too() {",
+        "        a.b();",
+        "    }",
+        "}",
+    ];
+    let source = Source::of(&text.join("\n"));
+    assert_eq!(source.tests().collect::<Vec<_>>(), ["tests", "is_one_too"]);
+    assert!(uses(&source.code_of("is_one_too"), "mp::A::b"));
+    assert!(!uses(&source.code_of("is_one_too"), "mp::Others"));
+    assert_eq!(source.differences().collect::<Vec<_>>(), [("P-01", "tests"), ("Q-02", "tests")]);
+    let code = source.code_of("tests");
+    for ours in ["mp::makes", "mp::Made", "mp::Event::wait", "mp::Queue::new", "mp::Queue"] {
+        assert!(uses(&code, ours), "{ours}");
+    }
+    for ours in ["mp::Event::d", "mp::e", "mp::wait", "mp::Event::b", "mp::Lock::new"] {
+        assert!(!uses(&code, ours), "{ours}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mp::{Event, ListProxy, Manager, ManagerError, Queue, ServerProcess};
 use mp_testing::limits::comes_true;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
 
 mp::enable_test_support!();
 
@@ -257,4 +257,30 @@ fn many_proxies_in_one_message_cost_as_much_each_as_few() {
     println!("{:?}", begin.elapsed());
     drop((back, outer));
     assert!(comes_true(|| manager.number_of_objects().unwrap() == 0));
+}
+
+/// How many bytes a process has mapped.
+fn mapped(pid: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+#[test]
+fn a_server_that_gets_no_thread_drops_its_objects_all_the_same() {
+    let server = ServerProcess::start().unwrap();
+    let kept = server.create(Hog::args()).unwrap();
+    assert_eq!(kept.add(1).unwrap(), 2);
+    let dropped = server.create(Hog::args()).unwrap();
+    let objects = server.number_of_objects().unwrap();
+    // The stack of a thread does not fit in, and whatever else it does has room.
+    let most = Rlimit { current: Some(mapped(server.pid()) + (1 << 20)), maximum: None };
+    let pid = Pid::from_raw(server.pid().cast_signed());
+    let before = prlimit(pid, Resource::As, most).unwrap();
+    drop(dropped);
+    assert!(comes_true(|| server.number_of_objects().unwrap() < objects));
+    assert_eq!(kept.add(2).unwrap(), 3);
+    prlimit(pid, Resource::As, before).unwrap();
+    drop(kept);
+    assert!(comes_true(|| server.number_of_objects().unwrap() == objects - 2));
 }

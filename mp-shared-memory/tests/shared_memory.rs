@@ -4,6 +4,7 @@
 mod common;
 
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::Ordering::Relaxed;
 
 use common::passes_with_mounts;
 use mp_shared_memory::{SharedMemory, SharedMemoryError as Error};
@@ -60,6 +61,7 @@ fn sh_03_a_second_handle_by_name_sees_the_same_bytes_both_ways() {
     assert_eq!(&bytes(&second, 3), b"first");
     second.write_at(511, &[9]).unwrap();
     assert_eq!(bytes(&first, 511), [9]);
+    assert_eq!(first.bytes()[511].load(Relaxed), 9);
     let attached = SharedMemory::create_or_open(&name.0, 9999).unwrap();
     assert!(attached.is_same(&first) && attached.size() == 512, "SH-06");
     first.unlink().unwrap();

@@ -118,7 +118,8 @@ impl Due {
     }
 }
 
-fn bury_here(object: Box<dyn Hosted>) {
+/// Drops an object in this thread, whatever else that has to do.
+pub(super) fn bury_here(object: Box<dyn Hosted>) {
     // The thread may be beyond the destructors of its variables.
     if DUE.try_with(|_| ()).is_err() {
         return end(object);

@@ -6,6 +6,7 @@
 //! Told are those that care: [`Clients::All`] of every client, [`Clients::Holders`] of those that held them at the end, or
 //! had given them back. So the end of a client takes as long as that client had objects, not as long as there are any.
 
+use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -31,10 +32,18 @@ fn run(chores: &Receiver<Task<Chore>>) {
     do_each(chores, Chore::run);
 }
 
+/// Starts the other thread: what is left to it must not come back to the thread of a server that nobody may delay.
+pub(crate) fn start() -> io::Result<()> {
+    WORKER.start()
+}
+
 /// Has something be done by another thread, and never waits for it.
 pub(super) fn leave(chore: Chore) {
-    if let Err(chore) = WORKER.give(chore) {
-        chore.run();
+    match WORKER.give(chore) {
+        Ok(()) => {}
+        // Of a program that is no server, and has no thread to give.
+        Err(Chore::Drop(object)) => burial::bury_here(object),
+        Err(Chore::Departed(client, account)) => depart(client, account),
     }
 }
 

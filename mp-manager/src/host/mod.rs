@@ -4,7 +4,7 @@ pub(crate) mod burial;
 pub(crate) mod client;
 mod collector;
 mod cycles;
-mod departure;
+pub(crate) mod departure;
 pub(crate) mod entry;
 mod worker;
 

@@ -1,11 +1,13 @@
 //! [`Worker`]: a thread of a server that does one kind of work, in the order in which it is given.
 //!
-//! It is started with the first piece of work and ends with the process. What the work is, its own file says.
+//! It is started with the first piece of work, or before, and ends with the process. What the work is, its own file says.
 
-use std::sync::OnceLock;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// What a worker is given.
 pub(super) enum Task<T> {
@@ -18,8 +20,8 @@ pub(super) enum Task<T> {
 pub(super) struct Worker<T: Send + 'static> {
     name: &'static str,
     run: fn(&Receiver<Task<T>>),
-    /// `None` in it if the system has no thread for that.
-    tasks: OnceLock<Option<Sender<Task<T>>>>,
+    /// `None` until it is started. If the system has no thread for it now, it may have one later.
+    tasks: Mutex<Option<Sender<Task<T>>>>,
 }
 
 /// How much was given to all of them.
@@ -27,17 +29,28 @@ static GIVEN: AtomicU64 = AtomicU64::new(0);
 
 impl<T: Send + 'static> Worker<T> {
     pub(super) const fn new(name: &'static str, run: fn(&Receiver<Task<T>>)) -> Worker<T> {
-        Worker { name, run, tasks: OnceLock::new() }
+        Worker { name, run, tasks: Mutex::new(None) }
+    }
+
+    /// Starts it, so that nothing that it is given comes back.
+    pub(super) fn start(&self) -> io::Result<()> {
+        self.started().map(drop)
+    }
+
+    fn started(&self) -> io::Result<Sender<Task<T>>> {
+        let mut tasks = self.tasks.lock();
+        if let Some(tasks) = &*tasks {
+            return Ok(tasks.clone());
+        }
+        let (given, received) = mpsc::channel();
+        let (thread, run) = (std::thread::Builder::new().name(self.name.to_owned()), self.run);
+        let _runs_on = thread.spawn(move || run(&received))?;
+        Ok(tasks.insert(given).clone())
     }
 
     /// Gives it something to do, and never waits; back if there is no thread.
     pub(super) fn give(&self, work: T) -> Result<(), T> {
-        let started = self.tasks.get_or_init(|| {
-            let (tasks, received) = mpsc::channel();
-            let (thread, run) = (std::thread::Builder::new().name(self.name.to_owned()), self.run);
-            thread.spawn(move || run(&received)).ok().map(|_runs_on| tasks)
-        });
-        let Some(tasks) = started else { return Err(work) };
+        let Ok(tasks) = self.started() else { return Err(work) };
         GIVEN.fetch_add(1, Ordering::SeqCst);
         match tasks.send(Task::Do(work)) {
             Err(mpsc::SendError(Task::Do(work))) => Err(work),
@@ -47,7 +60,8 @@ impl<T: Send + 'static> Worker<T> {
 
     /// Waits until everything is done that it was given before, for at most `limit`.
     pub(super) fn settle(&self, limit: Duration) {
-        if let Some(tasks) = self.tasks.get().and_then(Option::as_ref) {
+        let tasks = self.tasks.lock().clone();
+        if let Some(tasks) = tasks {
             let (tell, told) = mpsc::channel();
             if tasks.send(Task::Tell(tell)).is_ok() {
                 let _in_time = told.recv_timeout(limit);

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::host::client::Client;
 use crate::host::entry::Entry;
-use crate::host::{Host, burial};
+use crate::host::{Host, burial, departure};
 use crate::id::ClientId;
 use crate::line::Line;
 use crate::reference::Reference;
@@ -52,6 +52,7 @@ const TURN: usize = 32;
 
 impl Keeper {
     pub(crate) fn start(info: ServerInfo) -> io::Result<Keeper> {
+        departure::start()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         watch(&epoll, &*bell, BELL)?;
