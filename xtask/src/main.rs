@@ -16,7 +16,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  test                everything below but `bench`, with a line for each part at the end
+  test                all parts of the next line, with a line for each at the end
     --only PART       one part: fmt, clippy, lint, tests, doc-tests, docs, loom, panic-abort, main-job
     --loom            the same as --only loom
     --repeat N        runs the tests N times, or until they fail

@@ -33,7 +33,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_knows_what_it_is_and_its_original_stays_one() {
+    #[expect(clippy::disallowed_methods, reason = "the point")]
+    fn a_forked_copy_knows_what_it_is_and_its_original_stays_one() {
         assert!(watch());
         assert!(!is_copy());
         // SAFETY: the copy reads one atomic and ends.
