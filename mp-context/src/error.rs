@@ -56,7 +56,7 @@ pub enum ProcessError {
     Timeout,
     /// The target returned an error or panicked.
     ///
-    /// Its [`source`](std::error::Error::source) is what caused that error there.
+    /// What caused that error there is the [`source`](std::error::Error::source) of the remote one.
     #[error("process '{}' (pid {}) {}", .0.process_name(), .0.pid(), Raised(.0))]
     Exception(RemoteException),
     /// It exited without a result, by `std::process::exit` for example.

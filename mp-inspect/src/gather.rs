@@ -208,6 +208,7 @@ impl Look {
             memory_bytes: stat.memory_bytes,
             threads: stat.threads,
             age: stat.age,
+            start_tick: stat.start_tick,
             waits: waits.of_process(pid),
         })
     }

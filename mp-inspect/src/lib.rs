@@ -4,6 +4,7 @@
 mod dead_lock;
 mod error;
 mod gather;
+mod layout;
 mod proc;
 mod report;
 mod table;

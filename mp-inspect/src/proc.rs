@@ -20,6 +20,8 @@ pub(crate) struct Stat {
     pub(crate) threads: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) age: Duration,
+    /// When it was started, in ticks of the system's clock: no two that had the same pid have it in common.
+    pub(crate) start_tick: u64,
 }
 
 /// A part of the memory of a process that lies in an arena.
@@ -36,22 +38,22 @@ struct Mapping {
 pub(crate) struct Mappings(Vec<Mapping>);
 
 impl Stat {
-    pub(crate) fn read(pid: u32) -> io::Result<Stat> {
+    /// What there is to know of a process when the system has been up for so long; `None` if it has ended.
+    fn read(pid: u32, up: Duration) -> Option<Stat> {
         // The name in it may be any bytes, and be cut within a character.
-        let text = read(&format!("/proc/{pid}/stat"))?;
-        let uptime = fs::read_to_string("/proc/uptime")?;
-        Stat::parse(pid, &text, &uptime).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let text = read(&format!("/proc/{pid}/stat")).ok()?;
+        Stat::parse(pid, &text, up)
     }
 
     /// `stat` as `proc_pid_stat(5)` has it; the name in it may contain anything.
-    fn parse(pid: u32, stat: &str, uptime: &str) -> Option<Stat> {
+    fn parse(pid: u32, stat: &str, up: Duration) -> Option<Stat> {
         let (before, after) = stat.rsplit_once(')')?;
         let (_, program) = before.split_once('(')?;
         let fields: Vec<&str> = after.split_whitespace().collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         let ticks = rustix::param::clock_ticks_per_second().max(1);
         let time = |ticked: u64| Duration::from_secs_f64(ticked as f64 / ticks as f64);
-        let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+        let start_tick = number(19)?;
         Some(Stat {
             pid,
             parent: u32::try_from(number(1)?).ok()?,
@@ -60,7 +62,8 @@ impl Stat {
             cpu: time(number(11)?.checked_add(number(12)?)?),
             threads: number(17)?,
             memory_bytes: number(21)?.checked_mul(rustix::param::page_size() as u64)?,
-            age: Duration::try_from_secs_f64(up).ok()?.saturating_sub(time(number(19)?)),
+            age: up.saturating_sub(time(start_tick)),
+            start_tick,
         })
     }
 
@@ -87,6 +90,18 @@ impl Stat {
     }
 }
 
+/// For how long the system has been up, from `/proc/uptime`.
+fn parse_uptime(uptime: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(uptime.split_whitespace().next()?.parse().ok()?).ok()
+}
+
+/// Whether this is what the system says of a process that has ended.
+pub(crate) fn is_of_ended(error: &io::Error) -> bool {
+    // The latter if it was there when the file was opened.
+    error.kind() == io::ErrorKind::NotFound
+        || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::SRCH)
+}
+
 fn read(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
@@ -95,7 +110,9 @@ fn read(path: &str) -> io::Result<String> {
 pub(crate) fn all() -> io::Result<HashMap<u32, Stat>> {
     let names =
         fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let stats = names.filter_map(|name| Stat::read(name.parse().ok()?).ok());
+    let up = parse_uptime(&fs::read_to_string("/proc/uptime")?);
+    let up = up.ok_or(io::ErrorKind::InvalidData)?;
+    let stats = names.filter_map(|name| Stat::read(name.parse().ok()?, up));
     let stats: HashMap<u32, Stat> = stats.map(|stat| (stat.pid, stat)).collect();
     if !stats.contains_key(&std::process::id()) {
         return Err(io::Error::other("/proc does not list this process"));
@@ -160,7 +177,7 @@ mod tests {
     #[test]
     fn a_name_may_contain_what_ends_it() {
         let stat = "7 (a) b (c) S 1 7 7 0 -1 4194304 1 0 0 0 150 50 0 0 20 0 3 0 1000 9 5 18";
-        let stat = Stat::parse(7, stat, "20.50 3.1\n").unwrap();
+        let stat = Stat::parse(7, stat, parse_uptime("20.50 3.1\n").unwrap()).unwrap();
         assert_eq!(
             (stat.program.as_str(), stat.state, stat.parent, stat.threads),
             ("a) b (c", 'S', 1, 3)
@@ -168,6 +185,8 @@ mod tests {
         let ticks = rustix::param::clock_ticks_per_second() as f64;
         assert_eq!(stat.cpu, Duration::from_secs_f64(200.0 / ticks));
         assert_eq!(stat.memory_bytes, 5 * rustix::param::page_size() as u64);
+        let age = Duration::from_millis(20_500) - Duration::from_secs_f64(1000.0 / ticks);
+        assert_eq!((stat.start_tick, stat.age), (1000, age));
     }
 
     #[test]
@@ -185,7 +204,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(text in ".*") {
-            let _stat = Stat::parse(1, &text, &text);
+            let _stat = Stat::parse(1, &text, Duration::ZERO);
+            let _up = parse_uptime(&text);
             let _maps = Mappings::parse(&text);
         }
     }

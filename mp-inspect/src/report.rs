@@ -4,7 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// A session at one moment. Its `Display` is the table that `mp-top` prints.
+/// A session at one moment.
+///
+/// Its `Display` is a table of the first 60 locks and queues, the first 40 objects of each server, and the first five of many
+/// holders or waiters; what is held, waited for or not empty comes first, and the others are counted. The alternate form, `{:#}`,
+/// leaves out nothing: that is what `mp-top --once` prints. [`fitted`](Inspection::fitted) is for a window.
 ///
 /// Processes go on while they are looked at, so two parts of it may be some milliseconds apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,9 @@ pub struct ProcessReport {
     pub threads: u64,
     /// How long ago it was started.
     pub age: Duration,
+    /// When it was started, in clock ticks since the system was: with the pid, it tells the process from all that had or will
+    /// have the same pid.
+    pub start_tick: u64,
     /// What threads of it wait for.
     pub waits: Vec<WaitReport>,
 }

@@ -19,8 +19,9 @@ their holders and waiters, its queues, pools and servers, and dead locks. Withou
 or the only one.
 
   --once              prints it once, as long and wide as it is
-  --interval SECONDS  shows it again after so long (1 by default, 0.05 at least), until the root of the session ends;
-                      a terminal shows as much of it as its window has room for
+  --interval SECONDS  shows it again after so long (1 by default, 0.05 at least, 86400 at most), until the root of the
+                      session ends; a terminal shows as much of it as its window has room for: something of everything,
+                      dead locks and what is in use first
 
 Exit status: 0 if all is well, also when the session has ended; 1 for a failure, or if --once without PID found
 several sessions; 2 if --once has seen a dead lock.";
@@ -28,8 +29,8 @@ several sessions; 2 if --once has seen a dead lock.";
 /// Asking more often would load the machine more than it tells.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
-/// By so much the system may err when it says how old a process is.
-const AGE_ERROR: Duration = Duration::from_millis(50);
+/// A day; far less than what a clock has room for.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(86_400);
 
 const DEAD_LOCK: u8 = 2;
 
@@ -48,16 +49,17 @@ impl Options {
             match word.as_str() {
                 "--once" => options.is_once = true,
                 "--interval" => {
-                    let seconds = words.next().and_then(|seconds| seconds.parse().ok());
-                    let interval =
-                        seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                    let interval = interval.ok_or("--interval needs a number of seconds")?;
-                    options.interval = interval.max(SHORTEST_INTERVAL);
+                    let seconds = words.next().ok_or("--interval needs a number of seconds")?;
+                    options.interval = interval(&seconds)?;
                 }
                 pid if options.pid.is_none() && !pid.starts_with('-') => {
                     let number = pid.parse();
                     options.pid =
                         Some(number.map_err(|_| format!("`{}` is no pid", pid.escape_debug()))?);
+                }
+                more if !more.starts_with('-') => {
+                    let more = more.escape_debug();
+                    return Err(format!("`{more}` is too much: the pid of one process is enough"));
                 }
                 other => {
                     return Err(format!("`{}` is no option\n\n{USAGE}", other.escape_debug()));
@@ -66,6 +68,20 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// How long to wait between two looks.
+fn interval(seconds: &str) -> Result<Duration, String> {
+    let number = seconds.parse::<f64>().ok().filter(|number| *number >= 0.0);
+    let said = seconds.escape_debug();
+    let number =
+        number.ok_or_else(|| format!("--interval needs a number of seconds, not `{said}`"))?;
+    let interval = Duration::try_from_secs_f64(number).ok();
+    let interval = interval.filter(|interval| *interval <= LONGEST_INTERVAL);
+    let most = LONGEST_INTERVAL.as_secs();
+    let interval = interval
+        .ok_or_else(|| format!("--interval {said} is too long: a day, {most}, is the most"))?;
+    Ok(interval.max(SHORTEST_INTERVAL))
 }
 
 fn main() -> ExitCode {
@@ -106,19 +122,18 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     };
     let first = mp::inspect_session(pid).map_err(|error| said(&error))?;
     if options.is_once {
-        out.text(first.to_string().trim_end())?;
+        out.text(format!("{first:#}").trim_end())?;
         let status = if first.dead_locks.is_empty() { 0 } else { DEAD_LOCK };
         return Ok(ExitCode::from(status));
     }
-    let mut root = Root::of(&first, Instant::now());
+    let root = Root::of(&first);
     let mut is_read = out.table(&first)?;
     let mut next = Instant::now();
     while is_read {
         next = (next + options.interval).max(Instant::now());
         std::thread::sleep(next - Instant::now());
-        let begun = Instant::now();
         let session = match mp::inspect_session(root.pid) {
-            Ok(session) if root.is_in(&session, begun) => session,
+            Ok(session) if root.is_in(&session) => session,
             Ok(_) => break,
             // It has been seen, so it has ended, or is a zombie, of which nothing can be seen.
             Err(
@@ -128,7 +143,6 @@ fn run(options: &Options) -> Result<ExitCode, String> {
             ) => break,
             Err(error) => return Err(said(&error)),
         };
-        root = Root { age: Root::age(root.pid, &session), seen: Instant::now(), ..root };
         is_read = out.table(&session)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -158,29 +172,20 @@ fn said(error: &dyn Error) -> String {
 #[derive(Clone, Copy, Debug)]
 struct Root {
     pid: u32,
-    /// How old it was, at the latest when it was seen.
-    age: Duration,
-    seen: Instant,
+    start_tick: Option<u64>,
 }
 
 impl Root {
-    fn of(session: &mp::Inspection, seen: Instant) -> Root {
-        Root { pid: session.root, age: Root::age(session.root, session), seen }
-    }
-
-    fn age(pid: u32, session: &mp::Inspection) -> Duration {
+    fn of(session: &mp::Inspection) -> Root {
+        let pid = session.root;
         let root = session.processes.iter().find(|process| process.pid == pid);
-        root.map(|process| process.age).unwrap_or_default()
+        Root { pid, start_tick: root.map(|root| root.start_tick) }
     }
 
-    /// Whether it is in what was looked at from `begun` on.
-    fn is_in(&self, session: &mp::Inspection, begun: Instant) -> bool {
-        self.may_be(Root::age(self.pid, session), begun)
-    }
-
-    /// Whether the process that has its pid, and is of that age at `begun` or later, may be the same.
-    fn may_be(&self, age: Duration, begun: Instant) -> bool {
-        age + AGE_ERROR >= self.age + begun.saturating_duration_since(self.seen)
+    /// Whether it is among the processes of a session, in which others may have come above it.
+    fn is_in(&self, session: &mp::Inspection) -> bool {
+        let mut processes = session.processes.iter();
+        processes.any(|other| (other.pid, Some(other.start_tick)) == (self.pid, self.start_tick))
     }
 }
 
@@ -213,13 +218,15 @@ impl Output {
 
     /// Shows a session, on a terminal in place of what was shown before.
     fn table(&mut self, session: &mp::Inspection) -> Result<bool, String> {
-        let table = format!("{}  {session}", clock(session.at));
+        let at = clock(session.at);
         let is_first = !std::mem::replace(&mut self.has_shown, true);
         let text = match self.is_terminal.then(|| Window::of(&self.file)) {
-            Some(window) if is_first => window.scrolled() + &window.frame(&table),
-            Some(window) => window.frame(&table),
-            None if is_first => table,
-            None => format!("\n{table}"),
+            Some(window) => {
+                let frame = window.frame(&window.table(session, &at));
+                if is_first { window.scrolled() + &frame } else { frame }
+            }
+            None if is_first => format!("{at}  {session:#}"),
+            None => format!("\n{at}  {session:#}"),
         };
         self.write(&text)
     }
@@ -246,19 +253,22 @@ impl Window {
         "\n".repeat(self.rows.saturating_sub(1))
     }
 
-    /// What replaces the contents of the window by `text`, as much of it as there is room for, without clearing it first. The last row
-    /// stays free, for the prompt after Ctrl-C.
+    /// How many rows there are for text: the last one stays free, for the prompt after Ctrl-C.
+    fn room(self) -> usize {
+        self.rows.saturating_sub(1).max(1)
+    }
+
+    /// A session as it was at a time of day. A narrow window has no room for the time.
+    fn table(self, session: &mp::Inspection, at: &str) -> String {
+        let table = session.fitted(self.room());
+        if self.columns < 40 { table } else { format!("{at}  {table}") }
+    }
+
+    /// What replaces the contents of the window by `text`, as much of it as there is room for, without clearing it first.
     fn frame(self, text: &str) -> String {
-        let lines: Vec<&str> = text.lines().collect();
-        let room = self.rows.saturating_sub(1).max(1);
-        let shown = if lines.len() > room { room - 1 } else { lines.len() };
-        let mut rest = None;
-        if shown < lines.len() {
-            rest = Some(format!("({} more lines: see --once)", lines.len() - shown));
-        }
         // Upper left corner; no line goes on in the next row, however wide its characters are.
         let mut frame = "\x1b[H\x1b[?7l".to_owned();
-        for line in lines[..shown].iter().copied().chain(rest.as_deref()) {
+        for line in text.lines().take(self.room()) {
             let end = line.char_indices().nth(self.columns).map_or(line.len(), |(end, _)| end);
             frame += &line[..end];
             // In a row that is full, the cursor is still at the last character.
@@ -292,12 +302,20 @@ mod tests {
         assert_eq!(parse("--interval 0.5 7 --once"), Ok(expected));
         assert_eq!(parse("").unwrap().pid, None);
         assert_eq!(parse("--interval 0").unwrap().interval, SHORTEST_INTERVAL);
+        assert_eq!(parse("--interval 86400").unwrap().interval, LONGEST_INTERVAL);
         for (words, said) in [
             ("x7", "`x7`"),
-            ("7 8", "`8`"),
-            ("--all", "`--all`"),
-            ("--interval -1", "--interval"),
-            ("--interval NaN", "--interval"),
+            ("7 8", "`8` is too much: the pid of one process is enough"),
+            ("--all", "`--all` is no option"),
+            ("7 --all", "`--all` is no option"),
+            ("--interval", "--interval needs a number of seconds"),
+            ("--interval -1", "--interval needs a number of seconds, not `-1`"),
+            ("--interval NaN", "--interval needs a number of seconds, not `NaN`"),
+            ("--interval \x1b[2J", "--interval needs a number of seconds, not `\\u{1b}[2J`"),
+            ("--interval 86401", "--interval 86401 is too long: a day, 86400, is the most"),
+            ("--interval 1e19", "too long"),
+            ("--interval 1e300", "too long"),
+            ("--interval inf", "too long"),
             ("\x1b[2J", "`\\u{1b}[2J`"),
         ] {
             assert!(parse(words).unwrap_err().contains(said), "{words}");
@@ -305,18 +323,29 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_too_young_is_another_one_with_the_same_pid() {
-        let seen = Instant::now();
-        let root = Root { pid: 7, age: Duration::from_secs(100), seen };
-        let later = seen + Duration::from_secs(10);
-        assert!(root.may_be(Duration::from_secs(110), later));
-        assert!(root.may_be(Duration::from_secs(115), later), "the look took its time");
-        assert!(root.may_be(Duration::from_millis(109_980), later), "ticks are not exact");
-        assert!(!root.may_be(Duration::from_secs(109), later));
-        assert!(!root.may_be(Duration::from_secs(2), later));
-        // It had just been started, and so had the other: both are younger than the time between.
-        let young = Root { age: Duration::from_millis(10), ..root };
-        assert!(!young.may_be(Duration::from_secs(5), later));
+    fn a_process_that_was_started_later_is_another_one_with_the_same_pid() {
+        let lock = mp::Lock::new().unwrap();
+        let session = mp::inspect().unwrap();
+        let root = Root::of(&session);
+        assert!(root.start_tick.is_some());
+        assert!(root.is_in(&mp::inspect().unwrap()), "at any later time");
+        let later = root.start_tick.map(|tick| tick + 1);
+        assert!(!Root { start_tick: later, ..root }.is_in(&session));
+        assert!(!Root { pid: root.pid + 1, ..root }.is_in(&session));
+        drop(lock);
+    }
+
+    #[test]
+    fn a_window_has_the_time_where_it_is_wide_and_never_more_lines_than_rows() {
+        let locks: Vec<mp::Lock> = (0..50).map(|_| mp::Lock::new().unwrap()).collect();
+        let session = mp::inspect().unwrap();
+        for (rows, columns, begins) in [(24, 80, "now  session of"), (10, 30, "session of")] {
+            let table = Window { rows, columns }.table(&session, "now");
+            assert!(table.starts_with(begins), "{table}");
+            assert_eq!(table.lines().count(), rows - 1, "{table}");
+            assert!(table.contains("\nLOCKS\n") && table.contains(" more\n"), "{table}");
+        }
+        drop(locks);
     }
 
     #[test]
@@ -327,13 +356,10 @@ mod tests {
             "\x1b[H\x1b[?7lab\x1b[K\n\u{e9}cdef\ncdefg\n\x1b[J\x1b[?7h"
         );
         let frame = Window { rows: 4, columns: 80 }.frame("a\nb\nc\nd\n");
-        assert!(
-            frame.contains("la\x1b[K\nb\x1b[K\n(2 more lines: see --once)\x1b[K\n"),
-            "{frame:?}"
-        );
+        assert!(frame.ends_with("la\x1b[K\nb\x1b[K\nc\x1b[K\n\x1b[J\x1b[?7h"), "{frame:?}");
         assert!(frame.matches('\n').count() < 4, "nothing is scrolled: {frame:?}");
         for tiny in [Window { rows: 1, columns: 1 }, Window { rows: 0, columns: 1 }] {
-            assert!(tiny.frame("ab\ncd").contains("l(\n"), "{tiny:?}");
+            assert!(tiny.frame("ab\ncd").contains("la\n"), "{tiny:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl Memory {
         match looked {
             Ok(()) => {}
             // It has ended meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if proc::is_of_ended(&error) => {}
             Err(error) => {
                 self.hidden.insert(pid, error);
             }
@@ -118,9 +118,18 @@ impl Memory {
         self.arenas.values()
     }
 
-    /// The processes that have made arenas of the session.
+    /// The processes that have made arenas of the session, and live.
     pub(super) fn creators(&self) -> impl Iterator<Item = Peer> {
-        self.arenas().filter_map(SeenArena::creator)
+        self.arenas.iter().filter_map(|(identity, arena)| {
+            // The pid of a dead one may be another's by now, who does not use the arena.
+            arena.creator().filter(|creator| self.may_use(creator.pid, identity))
+        })
+    }
+
+    /// Whether a process uses an arena, or cannot be looked at.
+    fn may_use(&self, pid: u32, arena: &Identity) -> bool {
+        self.hidden.contains_key(&pid)
+            || self.users.get(&pid).is_some_and(|used| used.contains(arena))
     }
 
     /// What the living show of themselves.

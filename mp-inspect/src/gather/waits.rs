@@ -9,7 +9,7 @@ use mp_sync::look::{SeenOwner, SeenThread, SeenWait, What};
 use super::memory::{self, Memory, Posted};
 use super::names::{self, Names};
 use crate::dead_lock;
-use crate::proc::Mappings;
+use crate::proc::{self, Mappings};
 use crate::report::{Unseen, WaitReport, WaitsFor};
 
 /// A thread: its process, and its number there.
@@ -72,13 +72,9 @@ impl Waits {
                     (WaitsFor::Process { pid: child, name }, Vec::new(), needs)
                 }
                 What::Word(address) => {
-                    let maps = mappings.entry(*pid).or_insert_with(|| {
-                        let what = "what its threads wait for".to_owned();
-                        let failed = |error: std::io::Error| {
-                            unseen.push(Unseen { pid: *pid, what, reason: error.to_string() });
-                        };
-                        Mappings::read(*pid).map_err(failed).unwrap_or_default()
-                    });
+                    let maps = mappings.entry(*pid).or_insert_with(|| read_mappings(*pid, unseen));
+                    // With a process, its waits have ended.
+                    let Some(maps) = maps else { continue };
                     at_word(memory, maps, address)
                 }
             };
@@ -130,6 +126,19 @@ impl Waits {
     }
 }
 
+/// Where the arenas are in the memory of a process, or nowhere if that could not be looked at; `None` if it has ended meanwhile.
+fn read_mappings(pid: u32, unseen: &mut Vec<Unseen>) -> Option<Mappings> {
+    match Mappings::read(pid) {
+        Ok(mappings) => Some(mappings),
+        Err(error) if proc::is_of_ended(&error) => None,
+        Err(error) => {
+            let what = "what its threads wait for".to_owned();
+            unseen.push(Unseen { pid, what, reason: error.to_string() });
+            Some(Mappings::default())
+        }
+    }
+}
+
 /// What the word at an address in the memory of a process belongs to, who has that, and who alone can give it up.
 fn at_word(
     memory: &Memory,
@@ -167,4 +176,22 @@ fn at_word(
         return (WaitsFor::Queue { id, what: what.to_owned(), place }, Vec::new(), None);
     }
     unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn that_a_process_has_just_ended_is_nothing_that_could_not_be_seen() {
+        let mut ended =
+            Command::new("/proc/self/exe").arg("--list").stdout(Stdio::null()).spawn().unwrap();
+        ended.wait().unwrap();
+        let mut unseen = Vec::new();
+        assert!(read_mappings(ended.id(), &mut unseen).is_none());
+        assert_eq!(unseen, []);
+        assert!(read_mappings(std::process::id(), &mut unseen).is_some());
+    }
 }
