@@ -32,6 +32,18 @@ pub fn holdings() -> Holdings {
     }
 }
 
+/// Whether a signal is ignored here, as it is in a program that a shell has started in the background.
+///
+/// # Panics
+///
+/// If `/proc` cannot be read.
+pub fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask of signals");
+    ignored & 1 << (signal.as_raw() - 1) != 0
+}
+
 /// The pids of the children of a process, zombies included.
 ///
 /// # Panics
