@@ -5,7 +5,7 @@ use std::io::PipeWriter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mp::{Event, Process, ProcessError};
+use mp::{Event, Process, ProcessError, Semaphore};
 
 use crate::plan::{Blow, Plan};
 use crate::sabotage::Sabotage;
@@ -18,6 +18,7 @@ pub(crate) struct Company {
     plan: Plan,
     board: Notes,
     line: Option<PipeWriter>,
+    there: Semaphore,
     start: Event,
     sabotage: Option<Sabotage>,
     processes: BTreeMap<usize, Arc<Process<Told>>>,
@@ -44,6 +45,7 @@ impl Company {
             plan: plan.clone(),
             board: Notes::new(plan.actors.len())?,
             line: Some(line),
+            there: Semaphore::new(0)?,
             start: Event::new()?,
             sabotage,
             processes: BTreeMap::new(),
@@ -58,6 +60,7 @@ impl Company {
             board: self.board.clone(),
             cues: self.plan.cues(),
             line: line.try_clone()?.into(),
+            there: self.there.clone(),
             start: self.start.clone(),
             is_wretched: self.plan.blow(actor).is_some_and(Blow::is_shortage),
             sabotage: self.sabotage,
@@ -68,9 +71,14 @@ impl Company {
         Ok(())
     }
 
-    /// Lets everybody begin.
-    pub(crate) fn begin(&self) {
+    /// Lets everybody begin, as soon as all are there or one has ended before: nothing befalls those who still start.
+    pub(crate) fn begin(&self) -> mp::Result<()> {
+        let mut there = Vec::new();
+        while there.len() < self.processes.len() && !self.processes.values().any(|p| p.done()) {
+            there.extend(self.there.acquire_timeout(Duration::from_millis(100))?);
+        }
         self.start.set();
+        Ok(())
     }
 
     /// How many processes it has.
@@ -111,6 +119,11 @@ impl Company {
         self.wait_for_all(self.processes.keys().copied());
     }
 
+    /// Ends those who would not end by themselves, after that was noted.
+    pub(crate) fn kill(&self, actors: impl Iterator<Item = usize>) {
+        actors.for_each(|actor| self.process(actor).kill());
+    }
+
     /// Nobody announces anything any more; what was delivered.
     pub(crate) fn close_line(&mut self, striker: Striker) -> Vec<Struck> {
         self.line = None;
@@ -147,13 +160,8 @@ impl Company {
         self.plan.blow(actor)
     }
 
-    /// Ends that nobody has planned, and that no scene excuses.
-    pub(crate) fn check(
-        &self,
-        struck: &[Struck],
-        excuses: impl Fn(usize, &ProcessError) -> bool,
-        problems: &mut Vec<String>,
-    ) {
+    /// Ends that nobody has planned.
+    pub(crate) fn check(&self, struck: &[Struck], problems: &mut Vec<String>) {
         let killed = crate::strike::killed(struck);
         for &actor in self.processes.keys() {
             let name = &self.plan.actors[actor];
@@ -161,7 +169,6 @@ impl Company {
                 End::Well(_) => {}
                 End::Killed if killed.contains(&self.pid(actor)) => {}
                 End::Killed => problems.push(format!("{name} was killed, and not by the plan")),
-                End::Badly(error) if excuses(actor, &error) => {}
                 End::Badly(error) => {
                     problems.push(format!("{name} ended badly: {error}\n{error:#?}"))
                 }

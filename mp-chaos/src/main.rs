@@ -14,15 +14,22 @@ mod stage;
 mod strike;
 mod watchdog;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::options::Options;
+use crate::options::{Options, Rounds};
 use crate::report::Tally;
+use crate::round::Outcome;
 
 fn main() -> ExitCode {
     mp::init();
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if words.iter().any(|word| word == "--help") {
+        println!("{}", options::USAGE);
+        return ExitCode::SUCCESS;
+    }
     match Options::parse(&words) {
         Ok(options) => run(&options),
         Err(message) => {
@@ -34,6 +41,8 @@ fn main() -> ExitCode {
 
 /// Plays rounds until the time is over or one fails.
 fn run(options: &Options) -> ExitCode {
+    // Known also when this is ended from outside.
+    eprintln!("seed {}", options.seed);
     // Those whose parents are killed become children of this process, which sees that they end.
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         eprintln!("cannot adopt orphans: {error}");
@@ -48,17 +57,17 @@ fn run(options: &Options) -> ExitCode {
     }
     let base = holdings::Holdings::now();
     let (begun, mut tally) = (Instant::now(), Tally::default());
-    let rounds = match options.round {
-        Some(round) => vec![round; usize::try_from(options.times).unwrap_or(usize::MAX)],
-        None => Vec::new(),
+    let rounds: Box<dyn Iterator<Item = u64>> = match options.rounds {
+        Rounds::One { round, times } => Box::new((0..times).map(move |_| round)),
+        Rounds::For(length) => Box::new((0..).take_while(move |_| begun.elapsed() < length)),
     };
-    let endless = (0..).take_while(|_| rounds.is_empty() && begun.elapsed() < options.length);
-    for round in rounds.iter().copied().chain(endless) {
+    for round in rounds {
         let plan = plan::plan(options.seed, round, options.only);
         if options.shows_plan {
             println!("{plan:#?}");
         }
-        let outcome = round::play(&plan, options, &base);
+        let played = catch_unwind(AssertUnwindSafe(|| round::play(&plan, options, &base)));
+        let outcome = played.unwrap_or_else(|_| Outcome::of_problem("the director panicked"));
         tally.add(&outcome);
         if !outcome.problems.is_empty() {
             report::failure(&plan, &outcome, &report::again(&plan, options));

@@ -38,10 +38,10 @@ pub(crate) enum Blow {
     Kill,
     /// SIGSTOP, and SIGCONT after so long.
     Pause { ms: u64 },
-    /// For so long it can open only so many more descriptors.
+    /// For so long it can open only so many more descriptors: it has so many numbers left for them.
     FewFiles { spare: u64, ms: u64 },
     /// For so long it can map only so much more memory.
-    LittleMemory { spare_mib: u64, ms: u64 },
+    LittleMemory { spare_kib: u64, ms: u64 },
 }
 
 impl Blow {
@@ -64,11 +64,11 @@ impl Blow {
 /// Which blows an actor may get.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
-    /// None.
-    Spared,
     /// It may be stopped for a while, or killed.
     Mortal,
-    /// It may come short of something, too.
+    /// It may come short of descriptors, too. What it starts then would be as short of memory for all its life.
+    Cramped,
+    /// It may come short of descriptors or memory, too.
     Wretched,
 }
 
@@ -95,7 +95,7 @@ impl Casting {
     ) -> usize {
         let actor = self.actors.len();
         self.actors.push(format!("{name}-{actor}"));
-        if fate != Fate::Spared && self.chance(percent) {
+        if self.chance(percent) {
             let step = self.between(steps.start, steps.end - 1);
             self.strike(actor, step, fate);
         }
@@ -107,11 +107,15 @@ impl Casting {
         // Most strikes land in the call that the step begins with, some in a later one.
         let delay_us = if dice.below(3) == 0 { dice.below(5_000) } else { dice.below(300) };
         let pause = Blow::Pause { ms: 1 + dice.below(60) };
-        let ms = 1 + dice.below(40);
+        // As long as many calls take.
+        let ms = 10 + dice.below(50);
+        let files = Blow::FewFiles { spare: dice.below(4), ms };
+        // Enough for what a program cannot live without, too little for a large block.
+        let memory = Blow::LittleMemory { spare_kib: 1_024 + dice.below(1_024), ms };
         let blow = match (fate, dice.below(10)) {
-            (Fate::Spared, _) | (_, 0..3) => pause,
-            (Fate::Wretched, 3..5) => Blow::FewFiles { spare: dice.below(4), ms },
-            (Fate::Wretched, 5..6) => Blow::LittleMemory { spare_mib: 16 + dice.below(32), ms },
+            (_, 0..3) => pause,
+            (Fate::Wretched | Fate::Cramped, 3..5) => files,
+            (Fate::Wretched, 5..7) => memory,
             _ => Blow::Kill,
         };
         self.strikes.push(Strike { actor, step, delay_us, blow });

@@ -14,27 +14,21 @@ pub(crate) fn again(plan: &Plan, options: &Options) -> String {
     format!("cargo xtask chaos --seed {} --round {}{only}", plan.seed, plan.round)
 }
 
-fn opening(plan: &Plan) -> String {
-    format!("FAILED: seed {} round {}\n{plan:#?}\n", plan.seed, plan.round)
-}
-
-/// Says what does not hold after a round.
+/// Says all that is known of a round that failed.
 pub(crate) fn failure(plan: &Plan, outcome: &Outcome, again: &str) {
-    eprint!("{}", opening(plan));
-    for Struck { strike, pid } in &outcome.struck {
+    let Outcome { struck, board, seen, problems, .. } = outcome;
+    eprintln!("FAILED: seed {} round {}\n{plan:#?}", plan.seed, plan.round);
+    for Struck { strike, pid } in struck {
         let (name, blow) = (&plan.actors[strike.actor], strike.blow);
         eprintln!("struck: {name} (pid {pid}) at step {}: {blow:?}", strike.step);
     }
-    for problem in &outcome.problems {
+    eprint!("steps begun:\n{board}");
+    if !seen.is_empty() {
+        eprint!("what they wait for:\n{seen}");
+    }
+    for problem in problems {
         eprintln!("violated: {problem}");
     }
-    eprintln!("again: {again}");
-}
-
-/// Says who hangs.
-pub(crate) fn hang(plan: &Plan, board: &str, seen: &str, again: &str) {
-    eprint!("{}steps begun:\n{board}what they wait for:\n{seen}", opening(plan));
-    eprintln!("violated: the round hangs");
     eprintln!("again: {again}");
 }
 

@@ -1,7 +1,10 @@
 //! One round from its start to its end, and what must hold after each, whatever was played.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::company::Company;
 use crate::holdings::Holdings;
@@ -18,12 +21,25 @@ use crate::watchdog::{Watchdog, descendants};
 pub(crate) struct Outcome {
     pub(crate) processes: usize,
     pub(crate) struck: Vec<Struck>,
+    /// How far everybody came.
+    pub(crate) board: String,
+    /// Of a round that hangs: what everybody waits for.
+    pub(crate) seen: String,
     /// What does not hold.
     pub(crate) problems: Vec<String>,
 }
 
+impl Outcome {
+    pub(crate) fn of_problem(problem: &str) -> Outcome {
+        Outcome { problems: vec![problem.to_owned()], ..Outcome::default() }
+    }
+}
+
 /// How long the system has to take back what a round has used.
 const SETTLING: Duration = Duration::from_secs(5);
+
+const KILLED: i32 = Signal::KILL.as_raw();
+const TERMINATED: i32 = Signal::TERM.as_raw();
 
 /// Plays a round, and looks at what is left.
 pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
@@ -35,7 +51,7 @@ pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
     let problems = &mut outcome.problems;
     let deadline = Instant::now() + SETTLING;
     while !descendants().is_empty() && Instant::now() < deadline {
-        reap_orphans();
+        reap_orphans(problems);
         std::thread::sleep(Duration::from_micros(200));
     }
     for pid in descendants() {
@@ -77,21 +93,28 @@ fn act_out(plan: &Plan, options: &Options, outcome: &mut Outcome) -> mp::Result<
     if options.sabotage == Some(Sabotage::KeepDescriptor) {
         std::mem::forget(std::fs::File::open("/dev/null")?);
     }
+    if options.sabotage == Some(Sabotage::KeepMemory) {
+        std::mem::forget(mp::RawValue::new(7_u64)?);
+    }
     if options.sabotage == Some(Sabotage::ForgetChild) {
         std::process::Command::new("sleep").arg("600").spawn()?;
     }
     let mut company = Company::new(plan, line, options.sabotage)?;
+    let striker = Striker::start(plan.strikes.clone(), cues);
     let watchdog = {
         let (plan, board, again) = (plan.clone(), company.notes(), report::again(plan, options));
+        let struck = striker.done();
         Watchdog::watch(options.limit, move |seen| {
-            report::hang(&plan, &Company::board(&plan, &board), &seen, &again);
+            let struck = struck.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let board = Company::board(&plan, &board);
+            let hang = Outcome { struck, board, seen, ..Outcome::of_problem("the round hangs") };
+            report::failure(&plan, &hang, &again);
             std::process::exit(1);
         })
     };
-    let striker = Striker::start(plan.strikes.clone(), cues);
     let scenes = plan.scenes.iter().map(|scene| scene.begin(&mut company));
     let mut scenes: Vec<Box<dyn Playing>> = scenes.collect::<mp::Result<_>>()?;
-    company.begin();
+    company.begin()?;
     let all: Vec<Vec<String>> = std::thread::scope(|scope| {
         let attended: Vec<_> =
             scenes.iter_mut().map(|scene| scope.spawn(|| attend(&mut **scene, &company))).collect();
@@ -106,16 +129,14 @@ fn act_out(plan: &Plan, options: &Options, outcome: &mut Outcome) -> mp::Result<
     outcome.processes = company.size();
     company.wait_for_everybody();
     let struck = company.close_line(striker);
-    let excuses = |actor, error: &mp::ProcessError| {
-        scenes.iter().any(|scene| scene.excuses(actor, error, &struck))
-    };
-    company.check(&struck, excuses, &mut outcome.problems);
+    company.check(&struck, &mut outcome.problems);
     for scene in &mut scenes {
         if let Err(error) = scene.check(&company, &struck, &mut outcome.problems) {
             outcome.problems.push(format!("a scene cannot be looked at: {error:#?}"));
         }
     }
     outcome.struck = struck;
+    outcome.board = Company::board(plan, &company.notes());
     drop(scenes);
     drop(company);
     watchdog.calm();
@@ -131,14 +152,19 @@ fn attend(scene: &mut dyn Playing, company: &Company) -> Vec<String> {
 }
 
 /// Collects those whose parents have died, and who have ended by now: they are this process's, which nobody else knows.
-fn reap_orphans() {
+/// With their parents they are killed, or end by themselves.
+fn reap_orphans(problems: &mut Vec<String>) {
     let mine: BTreeSet<u32> = mp::active_children().iter().map(|child| child.pid()).collect();
     for pid in mp_testing::system::children_of(std::process::id()) {
-        if !mine.contains(&pid)
-            && let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)
+        if mine.contains(&pid) {
+            continue;
+        }
+        let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { continue };
+        if let Ok(Some((_, status))) = waitpid(Some(id), WaitOptions::NOHANG)
+            && status.exit_status() != Some(0)
+            && !matches!(status.terminating_signal(), Some(KILLED | TERMINATED))
         {
-            let _whether_it_had_ended =
-                rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+            problems.push(format!("orphan {pid} ended badly: {status:?}"));
         }
     }
 }

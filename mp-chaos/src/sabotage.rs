@@ -27,6 +27,8 @@ pub(crate) enum Sabotage {
     ForgetChild,
     /// The director keeps a descriptor.
     KeepDescriptor,
+    /// The director keeps an object that has no lock.
+    KeepMemory,
     /// An actor panics.
     Panic,
     /// An actor ends by a signal that nobody sent.
@@ -36,7 +38,7 @@ pub(crate) enum Sabotage {
 }
 
 /// Each with its word on the command line, and the scene in which it can be seen.
-const SABOTAGES: [(&str, Sabotage, Kind); 13] = [
+const SABOTAGES: [(&str, Sabotage, Kind); 14] = [
     ("lose-item", Sabotage::LoseItem, Kind::Queue),
     ("repeat-item", Sabotage::RepeatItem, Kind::Queue),
     ("leak-lock", Sabotage::LeakLock, Kind::Locks),
@@ -47,12 +49,18 @@ const SABOTAGES: [(&str, Sabotage, Kind); 13] = [
     ("swallow-record", Sabotage::SwallowRecord, Kind::Tree),
     ("forget-child", Sabotage::ForgetChild, Kind::Locks),
     ("keep-descriptor", Sabotage::KeepDescriptor, Kind::Locks),
+    ("keep-memory", Sabotage::KeepMemory, Kind::Memory),
     ("panic", Sabotage::Panic, Kind::Locks),
     ("abort", Sabotage::Abort, Kind::Locks),
     ("hang", Sabotage::Hang, Kind::Locks),
 ];
 
 impl Sabotage {
+    /// The names of all.
+    pub(crate) fn names() -> String {
+        SABOTAGES.map(|(name, ..)| name).join(", ")
+    }
+
     /// The one of this name, and its scene.
     pub(crate) fn named(word: &str) -> Option<(Sabotage, Kind)> {
         let found = SABOTAGES.iter().find(|(name, ..)| *name == word)?;

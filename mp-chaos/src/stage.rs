@@ -1,9 +1,8 @@
 //! What an actor has of the director: where it tells how far it is, and how it is told to begin.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use mp::{DupFd, Event, RawArray};
-use mp_testing::storm::Dice;
+use mp::{DupFd, Event, RawArray, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use crate::sabotage::Sabotage;
@@ -74,6 +73,8 @@ pub(crate) struct Stage {
     pub(crate) cues: Vec<(usize, u64)>,
     /// Where they are announced.
     pub(crate) line: DupFd,
+    /// Who is there gives a permit.
+    pub(crate) there: Semaphore,
     /// Set when all are there.
     pub(crate) start: Event,
     /// Whether the actor is to come short of something.
@@ -82,8 +83,9 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Sleeps until the scene begins.
+    /// Tells that this actor has all that it needs, and sleeps until the round begins.
     pub(crate) fn wait_for_start(&self) -> mp::Result<()> {
+        self.there.release()?;
         Ok(self.start.wait()?)
     }
 
@@ -112,6 +114,7 @@ impl Stage {
             board: self.board.clone(),
             cues: self.cues.clone(),
             line: self.line.try_clone()?,
+            there: self.there.clone(),
             start: self.start.clone(),
             is_wretched,
             sabotage: self.sabotage,
@@ -128,13 +131,20 @@ impl Stage {
     }
 }
 
-/// Lets so much time pass.
+/// Lets so much time pass: slept away, or computed away when it is too short for that.
 pub(crate) fn pause(us: u64) {
-    if us > 0 {
-        // Computed away when it is short; the dice only choose how much of it.
-        Dice::with_seed(us).pass_less_than(Duration::from_micros(us));
+    let time = Duration::from_micros(us);
+    if us > SHORTEST_SLEEP_US {
+        return std::thread::sleep(time);
+    }
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::hint::spin_loop();
     }
 }
+
+/// A sleep takes about so much longer than it is asked to.
+const SHORTEST_SLEEP_US: u64 = 100;
 
 #[cfg(test)]
 mod tests {

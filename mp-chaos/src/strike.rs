@@ -37,6 +37,11 @@ impl Striker {
         Striker { done, thread }
     }
 
+    /// Where it is noted what was delivered.
+    pub(crate) fn done(&self) -> Arc<Mutex<Vec<Struck>>> {
+        Arc::clone(&self.done)
+    }
+
     /// What was delivered, when nobody can announce anything any more.
     pub(crate) fn end(self) -> Vec<Struck> {
         let has_panicked = self.thread.join().is_err();
@@ -143,17 +148,14 @@ impl Work {
                 self.agenda.push(later(ms, Deed::GoOn));
                 is_sent
             }
-            Blow::FewFiles { spare, ms } => {
-                let open =
-                    std::fs::read_dir(format!("/proc/{pid}/fd")).map(|fds| fds.count() as u64);
-                open.is_ok_and(|open| {
-                    self.curb(pid, &process, Resource::Nofile, open + spare, |old| {
-                        later(ms, Deed::Restore(Resource::Nofile, old))
-                    })
+            Blow::FewFiles { spare, ms } => descriptors(pid).is_some_and(|open| {
+                let limit = limit_with_spare(&open, spare);
+                self.curb(pid, &process, Resource::Nofile, limit, |old| {
+                    later(ms, Deed::Restore(Resource::Nofile, old))
                 })
-            }
-            Blow::LittleMemory { spare_mib, ms } => mapped(pid).is_some_and(|mapped| {
-                self.curb(pid, &process, Resource::As, mapped + (spare_mib << 20), |old| {
+            }),
+            Blow::LittleMemory { spare_kib, ms } => mapped(pid).is_some_and(|mapped| {
+                self.curb(pid, &process, Resource::As, mapped + (spare_kib << 10), |old| {
                     later(ms, Deed::Restore(Resource::As, old))
                 })
             }),
@@ -195,6 +197,22 @@ fn limit_of(pid: u32, process: &OwnedFd, resource: Resource, limit: Rlimit) -> O
     if is_over { None } else { prlimit(Some(pid), resource, limit).ok() }
 }
 
+/// The numbers of the descriptors that a process has.
+fn descriptors(pid: u32) -> Option<BTreeSet<u64>> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    Some(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The limit that leaves so many numbers to one who has these descriptors. It keeps all of them, also those beyond.
+fn limit_with_spare(open: &BTreeSet<u64>, mut spare: u64) -> u64 {
+    let mut limit = 0;
+    while spare > 0 || open.contains(&limit) {
+        spare -= u64::from(!open.contains(&limit));
+        limit += 1;
+    }
+    limit
+}
+
 /// How many bytes a process has mapped.
 fn mapped(pid: u32) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
@@ -206,4 +224,54 @@ fn mapped(pid: u32) -> Option<u64> {
 pub(crate) fn killed(struck: &[Struck]) -> BTreeSet<u32> {
     let kills = struck.iter().filter(|struck| struck.strike.blow == Blow::Kill);
     kills.map(|struck| struck.pid).collect()
+}
+
+/// How shortages are spoken of: EAGAIN, ENOMEM, ENFILE and EMFILE, and errors of the library that have no such cause.
+const SHORTAGES: [&str; 7] = [
+    "(os error 11)",
+    "(os error 12)",
+    "(os error 23)",
+    "(os error 24)",
+    "no space for",
+    "no memory for",
+    "limit of open files",
+];
+
+/// Whether an error, or what has caused it, speaks of a shortage of files or memory. Its words are looked at, for some errors
+/// come from other processes as text.
+pub(crate) fn is_shortage(error: &(dyn std::error::Error + 'static)) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).any(|text| SHORTAGES.iter().any(|word| text.contains(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use mp::{QueueError, SharedMemoryError};
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_known_by_its_cause_and_nothing_else_is_one() {
+        let system = |errno: Errno| QueueError::System(Arc::new(io::Error::from(errno)));
+        assert!(is_shortage(&system(Errno::MFILE)));
+        assert!(is_shortage(&system(Errno::NOMEM)));
+        assert!(is_shortage(&QueueError::Memory(SharedMemoryError::SessionExhausted {
+            source: Arc::new(Errno::NFILE.into())
+        })));
+        assert!(is_shortage(&QueueError::NoSpace { asked: 3, available: 2 }));
+        assert!(!is_shortage(&system(Errno::BADF)));
+        assert!(!is_shortage(&QueueError::Memory(SharedMemoryError::Gone)));
+        assert!(!is_shortage(&QueueError::Damaged));
+    }
+
+    #[test]
+    fn a_limit_leaves_as_many_numbers_as_are_spared() {
+        let open = BTreeSet::from([0, 1, 2, 4, 5, 9]);
+        let limits = [0, 1, 2, 5].map(|spare| limit_with_spare(&open, spare));
+        assert_eq!(limits, [3, 6, 7, 11]);
+    }
 }

@@ -19,11 +19,13 @@ fn is_noticed(sabotage: &str, expected: &str) {
     let output = storm(&["20", "--sabotage", sabotage]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success(), "{sabotage} is not noticed");
-    let violations: Vec<_> = said.lines().filter(|line| line.starts_with("violated: ")).collect();
-    assert!(violations.iter().any(|line| line.contains(expected)), "{violations:#?}");
+    let (_, violations) = said.split_once("violated: ").unwrap();
+    assert!(violations.contains(expected), "{violations}");
+    assert!(said.starts_with(&format!("seed {SEED}\n")), "{said}");
     assert!(said.contains(&format!("FAILED: seed {SEED} round ")), "{said}");
     assert!(said.contains(&format!("again: cargo xtask chaos --seed {SEED} --round ")), "{said}");
     assert!(said.contains("strikes: ["), "the plan is shown: {said}");
+    assert!(said.contains("steps begun:\n"), "{said}");
 }
 
 #[test]
@@ -75,6 +77,11 @@ fn a_child_that_is_left_is_noticed() {
 #[test]
 fn a_descriptor_that_is_left_is_noticed() {
     is_noticed("keep-descriptor", "the director holds");
+}
+
+#[test]
+fn an_object_that_is_left_is_noticed() {
+    is_noticed("keep-memory", "mp-chaos/src/round.rs");
 }
 
 #[test]

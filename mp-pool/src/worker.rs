@@ -142,7 +142,10 @@ impl Terms {
                 Attachments::default()
             }
             (Err(error), _) => {
-                job::not_passed(outcome, &format!("cannot take the arguments: {error}"));
+                job::not_passed(
+                    outcome,
+                    &format!("cannot take the arguments: {}", mp_reduction::in_full(&error)),
+                );
                 Attachments::default()
             }
             (_, None) => {
@@ -156,7 +159,10 @@ impl Terms {
         }
         if let Err(error) = self.reports.put(outcome, &attached) {
             outcome.truncate(ReportHead::LEN);
-            job::not_passed(outcome, &format!("cannot pass the result: {error}"));
+            job::not_passed(
+                outcome,
+                &format!("cannot pass the result: {}", mp_reduction::in_full(&error)),
+            );
             self.reports.put(outcome, &Attachments::default())?;
         }
         // A task of a thousand does not make the other 999 expensive.

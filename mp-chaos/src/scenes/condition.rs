@@ -162,7 +162,8 @@ impl Playing for Ticketing {
             if Instant::now() > deadline {
                 let tickets = self.hall.tickets.get(0);
                 problems.push(format!("takers sleep, and there are {tickets} tickets"));
-                break;
+                company.kill(takers());
+                return Ok(());
             }
             // What lies in shared memory tells nobody that it has changed.
             std::thread::sleep(Duration::from_millis(1));

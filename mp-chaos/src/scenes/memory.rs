@@ -1,15 +1,16 @@
-//! Blocks of shared memory go through a queue: what is in them arrives, and all of them are freed.
+//! Blocks of shared memory go through a queue: what was put arrives once and whole, or was in the hands of one who was
+//! killed, and all of it is freed.
 
 use std::time::Duration;
 
-use mp::{Queue, QueueError, SharedMemory};
+use mp::{Queue, QueueError, SharedMemory, SharedMemoryError};
 use serde::{Deserialize, Serialize};
 
 use super::{Playing, Told};
 use crate::company::Company;
 use crate::plan::{Casting, Fate};
 use crate::stage::{Notes, Stage};
-use crate::strike::Struck;
+use crate::strike::{Struck, is_shortage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -24,11 +25,14 @@ struct Maker {
     blocks: Vec<usize>,
 }
 
+/// The most blocks of one maker.
+const MOST_BLOCKS: usize = 25;
+
 impl Script {
     pub(crate) fn write(casting: &mut Casting) -> Script {
         let makers = casting.some(1, 2, |casting| {
-            let blocks =
-                casting.some(3, 25, |casting| casting.one_of(&[1, 5_000, 100_000, 3_000_000]));
+            let sizes = [1, 5_000, 100_000, 3_000_000, 10_000_000];
+            let blocks = casting.some(3, MOST_BLOCKS, |casting| casting.one_of(&sizes));
             let actor = casting.actor("maker", blocks.len() as u64, Fate::Wretched);
             Maker { actor, blocks }
         });
@@ -38,75 +42,214 @@ impl Script {
 
     pub(crate) fn begin(&self, company: &mut Company) -> mp::Result<Sharing> {
         let (queue, is_over) = (Queue::new()?, Notes::new(1)?);
-        for maker in &self.makers {
-            let part = Part::Makes { queue: queue.clone(), blocks: maker.blocks.clone() };
-            company.start(maker.actor, super::Part::Memory(part))?;
+        let ledger = Ledger::new(self.makers.len(), self.users.len())?;
+        for (place, maker) in self.makers.iter().enumerate() {
+            let blocks = maker.blocks.clone();
+            let making = Making { queue: queue.clone(), ledger: ledger.clone(), place, blocks };
+            company.start(maker.actor, super::Part::Memory(Part::Makes(making)))?;
         }
-        for user in &self.users {
-            let part = Part::Uses { queue: queue.clone(), is_over: is_over.clone() };
-            company.start(*user, super::Part::Memory(part))?;
+        for (place, user) in self.users.iter().enumerate() {
+            let (queue, ledger, is_over) = (queue.clone(), ledger.clone(), is_over.clone());
+            let using = Using { queue, ledger, place, is_over };
+            company.start(*user, super::Part::Memory(Part::Uses(using)))?;
         }
-        Ok(Sharing { script: self.clone(), queue, is_over })
+        Ok(Sharing { script: self.clone(), queue, ledger, is_over })
+    }
+}
+
+/// A block on its way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Item {
+    /// The place of its maker, and which of its blocks it is.
+    maker: usize,
+    number: usize,
+    block: SharedMemory,
+}
+
+/// As many bytes are read or written at once: a starved process has memory for them.
+const PIECE: usize = 4_096;
+
+impl Item {
+    /// Makes a block, all of which is full of one byte.
+    fn make(maker: usize, number: usize, size: usize) -> Result<Item, SharedMemoryError> {
+        let block = SharedMemory::create(size)?;
+        let item = Item { maker, number, block };
+        let piece = [item.byte(); PIECE];
+        for at in (0..size).step_by(PIECE) {
+            item.block.write_at(at, &piece[..PIECE.min(size - at)])?;
+        }
+        Ok(item)
+    }
+
+    fn byte(&self) -> u8 {
+        1 | (self.maker * MOST_BLOCKS + self.number).to_ne_bytes()[0] << 1
+    }
+
+    /// Whether a block is what its maker has made of it.
+    fn is_whole(&self) -> mp::Result<bool> {
+        let (mut piece, expected, size) = ([0; PIECE], [self.byte(); PIECE], self.block.size());
+        for at in (0..size).step_by(PIECE) {
+            let part = &mut piece[..PIECE.min(size - at)];
+            self.block.read_at(at, part)?;
+            if *part != expected[..part.len()] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What is written down beside the queue. Each word is written by one process alone. The director gets, too, at the last
+/// place of the users.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ledger {
+    makers: usize,
+    /// For each block: whether it was begun to be put, was put, or was not put after all.
+    puts: Notes,
+    /// How often each user got each block.
+    got: Notes,
+    /// One more than the last block of each maker that each user got.
+    last: Notes,
+    /// Whether a user may have a block that it has not noted.
+    hands: Notes,
+    /// Blocks that a user was told of and could not take for want of something.
+    missed: Notes,
+    /// Blocks of a user that were not whole or not in order.
+    wrong: Notes,
+}
+
+/// What a word of `puts` says.
+const BEGUN: u64 = 1;
+const PUT: u64 = 2;
+const REFUSED: u64 = 3;
+
+impl Ledger {
+    fn new(makers: usize, users: usize) -> mp::Result<Ledger> {
+        let (blocks, getters) = (makers * MOST_BLOCKS, users + 1);
+        Ok(Ledger {
+            makers,
+            puts: Notes::new(blocks)?,
+            got: Notes::new(getters * blocks)?,
+            last: Notes::new(getters * makers)?,
+            hands: Notes::new(getters)?,
+            missed: Notes::new(getters)?,
+            wrong: Notes::new(getters)?,
+        })
+    }
+
+    fn note_got(&self, getter: usize, item: &Item) -> mp::Result<()> {
+        if item.maker >= self.makers || item.number >= MOST_BLOCKS || !item.is_whole()? {
+            self.wrong.add(getter, 1);
+            return Ok(());
+        }
+        let line = getter * self.makers + item.maker;
+        self.got.add(line * MOST_BLOCKS + item.number, 1);
+        let number = item.number as u64;
+        if number < self.last.get(line) {
+            self.wrong.add(getter, 1);
+        }
+        self.last.set(line, number + 1);
+        Ok(())
+    }
+
+    fn times_got(&self, getters: usize, maker: usize, number: usize) -> u64 {
+        let of = |getter| self.got.get((getter * self.makers + maker) * MOST_BLOCKS + number);
+        (0..getters).map(of).sum()
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Part {
-    Makes { queue: Queue<SharedMemory>, blocks: Vec<usize> },
-    Uses { queue: Queue<SharedMemory>, is_over: Notes },
+    Makes(Making),
+    Uses(Using),
 }
 
-/// The byte that all of a block is full of.
-fn byte_of(size: usize) -> u8 {
-    size.to_ne_bytes()[0] | 1
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Making {
+    queue: Queue<Item>,
+    ledger: Ledger,
+    place: usize,
+    blocks: Vec<usize>,
 }
 
-/// Whether a block is what its maker has made of it.
-fn is_whole(block: &SharedMemory) -> mp::Result<bool> {
-    let mut bytes = vec![0; block.size()];
-    block.read_at(0, &mut bytes)?;
-    Ok(bytes.iter().all(|&byte| byte == byte_of(bytes.len())))
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Using {
+    queue: Queue<Item>,
+    ledger: Ledger,
+    place: usize,
+    is_over: Notes,
 }
 
 impl Part {
     pub(crate) fn play(self, stage: &mut Stage) -> mp::Result<Told> {
         match self {
-            Part::Makes { queue, blocks } => {
-                for size in blocks {
-                    stage.step()?;
-                    let block = match SharedMemory::create(size) {
-                        Ok(block) => block,
-                        Err(_) if stage.is_wretched => continue,
-                        Err(error) => return Err(mp::Error::from(error).context("a block")),
-                    };
-                    block.write_at(0, &vec![byte_of(size); size])?;
-                    match queue.put(&block) {
-                        Ok(()) => {}
-                        Err(_) if stage.is_wretched => {}
-                        Err(error) => return Err(mp::Error::from(error).context("a put")),
-                    }
-                }
-            }
-            Part::Uses { queue, is_over } => loop {
-                stage.step()?;
-                match queue.get_timeout(Duration::from_millis(5)) {
-                    Ok(block) => {
-                        mp::ensure!(is_whole(&block)?, "a block is damaged");
-                    }
-                    Err(QueueError::Empty) if is_over.get(0) != 0 => break,
-                    Err(QueueError::Empty) => {}
-                    Err(_) if stage.is_wretched => {}
-                    Err(error) => return Err(mp::Error::from(error).context("a get")),
-                }
-            },
+            Part::Makes(making) => making.play(stage)?,
+            Part::Uses(using) => using.play(stage)?,
         }
         Ok(Told::Nothing)
     }
 }
 
+impl Making {
+    fn play(self, stage: &Stage) -> mp::Result<()> {
+        let Making { queue, ledger, place, blocks } = self;
+        // Nobody else has them, so their names go with this process, however it ends.
+        let mut named = Vec::new();
+        for (number, size) in blocks.into_iter().enumerate() {
+            stage.step()?;
+            if number % 4 == 0 {
+                let name = format!("mp-chaos-{}-{number}", std::process::id());
+                match SharedMemory::create_named(&name, size) {
+                    Ok(block) => named.push(block),
+                    Err(error) if stage.is_wretched && is_shortage(&error) => {}
+                    Err(error) => return Err(mp::Error::from(error).context("a named block")),
+                }
+            }
+            let item = match Item::make(place, number, size) {
+                Ok(item) => item,
+                Err(error) if stage.is_wretched && is_shortage(&error) => continue,
+                Err(error) => return Err(mp::Error::from(error).context("a block")),
+            };
+            let at = place * MOST_BLOCKS + number;
+            ledger.puts.set(at, BEGUN);
+            match queue.put(&item) {
+                Ok(()) => ledger.puts.set(at, PUT),
+                Err(error) if stage.is_wretched && is_shortage(&error) => {
+                    ledger.puts.set(at, REFUSED);
+                }
+                Err(error) => return Err(mp::Error::from(error).context("a put")),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Using {
+    fn play(self, stage: &Stage) -> mp::Result<()> {
+        let Using { queue, ledger, place, is_over } = self;
+        loop {
+            stage.step()?;
+            ledger.hands.set(place, 1);
+            match queue.get_timeout(Duration::from_millis(5)) {
+                Ok(item) => ledger.note_got(place, &item)?,
+                Err(QueueError::Empty) if is_over.get(0) != 0 => return Ok(()),
+                Err(QueueError::Empty) => {}
+                // It was taken off, and cannot be had.
+                Err(QueueError::Decode(error)) if stage.is_wretched && is_shortage(&error) => {
+                    ledger.missed.add(place, 1);
+                }
+                Err(error) if stage.is_wretched && is_shortage(&error) => {}
+                Err(error) => return Err(mp::Error::from(error).context("a get")),
+            }
+            ledger.hands.set(place, 0);
+        }
+    }
+}
+
 pub(crate) struct Sharing {
     script: Script,
-    queue: Queue<SharedMemory>,
+    queue: Queue<Item>,
+    ledger: Ledger,
     is_over: Notes,
 }
 
@@ -118,14 +261,50 @@ impl Playing for Sharing {
         Ok(())
     }
 
-    fn check(&mut self, _: &Company, _: &[Struck], problems: &mut Vec<String>) -> mp::Result<()> {
+    fn check(
+        &mut self,
+        company: &Company,
+        _: &[Struck],
+        problems: &mut Vec<String>,
+    ) -> mp::Result<()> {
+        let Ledger { puts, hands, missed, wrong, .. } = &self.ledger;
+        let getters = self.script.users.len() + 1;
         loop {
             match self.queue.get_nowait() {
-                Ok(block) if is_whole(&block)? => {}
-                Ok(block) => problems.push(format!("a block is damaged: {block:?}")),
-                Err(QueueError::Empty) => return Ok(()),
+                Ok(item) => self.ledger.note_got(getters - 1, &item)?,
+                Err(QueueError::Empty) => break,
                 Err(error) => return Err(error.into()),
             }
         }
+        // What killed users may have had in their hands, and what starved ones could not take.
+        let users = self.script.users.iter().enumerate();
+        let mut allowed: u64 = users
+            .map(|(place, &user)| {
+                let in_hands = if company.was_killed(user) { hands.get(place) } else { 0 };
+                in_hands + missed.get(place)
+            })
+            .sum();
+        for (place, maker) in self.script.makers.iter().enumerate() {
+            for number in 0..maker.blocks.len() {
+                let times = self.ledger.times_got(getters, place, number);
+                match (times, puts.get(place * MOST_BLOCKS + number)) {
+                    (0, PUT) if allowed > 0 => allowed -= 1,
+                    (0, PUT) => problems
+                        .push(format!("block {number} of maker {place} was put and never got")),
+                    (0, _) | (1, BEGUN | PUT) => {}
+                    (1, _) => problems
+                        .push(format!("block {number} of maker {place} was got and never put")),
+                    _ => problems
+                        .push(format!("block {number} of maker {place} was got {times} times")),
+                }
+            }
+        }
+        for getter in 0..getters {
+            let wrong = wrong.get(getter);
+            if wrong > 0 {
+                problems.push(format!("user {getter} got {wrong} blocks damaged or out of order"));
+            }
+        }
+        Ok(())
     }
 }

@@ -15,7 +15,6 @@ pub(crate) mod tree;
 
 use std::fmt::Debug;
 
-use mp::ProcessError;
 use serde::{Deserialize, Serialize};
 
 use crate::company::Company;
@@ -34,12 +33,6 @@ pub(crate) trait Playing: Send {
     fn attend(&mut self, company: &Company, problems: &mut Vec<String>) -> mp::Result<()> {
         let _they_act_without_it = (company, problems);
         Ok(())
-    }
-
-    /// Whether an actor may have ended like that.
-    fn excuses(&self, actor: usize, error: &ProcessError, struck: &[Struck]) -> bool {
-        let _nothing_is_known_of_it = (actor, error, struck);
-        false
     }
 
     /// What does not hold that must, when all actors have ended.

@@ -31,8 +31,9 @@ impl Script {
             pause_us: casting.one_of(&[0, 0, 50]),
         });
         let steps = messages.len() as u64;
-        let sender = casting.actor("sender", steps, Fate::Mortal);
-        let receiver = casting.actor("receiver", steps, Fate::Mortal);
+        // Values of some size have to be made before they can be sent, for which there is no error.
+        let sender = casting.actor("sender", steps, Fate::Cramped);
+        let receiver = casting.actor("receiver", steps, Fate::Cramped);
         Script { sender, receiver, messages }
     }
 
@@ -43,7 +44,8 @@ impl Script {
         let (messages, noted) = (self.messages.clone(), counts.clone());
         let part = Part::Sends { connection: sender, messages, counts: noted };
         company.start(self.sender, super::Part::Pipe(part))?;
-        let part = Part::Receives { connection: receiver, counts: counts.clone() };
+        let messages = self.messages.clone();
+        let part = Part::Receives { connection: receiver, messages, counts: counts.clone() };
         company.start(self.receiver, super::Part::Pipe(part))?;
         Ok(Sending { script: self.clone(), counts })
     }
@@ -56,7 +58,7 @@ const RECEIVED: usize = 2;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Part {
     Sends { connection: Connection, messages: Vec<Message>, counts: Notes },
-    Receives { connection: Connection, counts: Notes },
+    Receives { connection: Connection, messages: Vec<Message>, counts: Notes },
 }
 
 fn text(number: u64, bytes: usize) -> String {
@@ -78,13 +80,15 @@ impl Part {
                     pause(message.pause_us);
                 }
             }
-            Part::Receives { connection, counts } => loop {
+            Part::Receives { connection, messages, counts } => loop {
                 stage.step()?;
                 match connection.recv::<(u64, String)>() {
                     Ok((number, got)) => {
                         let expected = counts.get(RECEIVED);
                         mp::ensure!(number == expected, "message {number}, not {expected}");
-                        mp::ensure!(got == text(number, got.len()), "message {number} is damaged");
+                        let sent = usize::try_from(number).ok().and_then(|at| messages.get(at));
+                        let is_whole = sent.is_some_and(|sent| got == text(number, sent.bytes));
+                        mp::ensure!(is_whole, "message {number} is damaged");
                         counts.set(RECEIVED, number + 1);
                     }
                     Err(ConnectionError::EndOfFile) => break,

@@ -11,7 +11,7 @@ use crate::company::Company;
 use crate::plan::{Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage, pause};
-use crate::strike::Struck;
+use crate::strike::{Struck, is_shortage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -211,20 +211,11 @@ impl Line {
         }
     }
 
-    fn task_done(&self) -> Result<bool, QueueError> {
+    fn task_done(&self) -> Result<(), QueueError> {
         match self {
-            Line::Joinable(queue) => queue.task_done().map(|()| true),
-            _ => Ok(false),
+            Line::Joinable(queue) => queue.task_done(),
+            _ => Ok(()),
         }
-    }
-}
-
-/// What the system refuses to a process that comes short of something.
-fn is_shortage(error: &QueueError) -> bool {
-    match error {
-        QueueError::NoSpace { .. } | QueueError::Memory(_) | QueueError::System(_) => true,
-        QueueError::Partial { source, .. } => is_shortage(source),
-        _ => false,
     }
 }
 
@@ -245,9 +236,6 @@ struct Ledger {
     hands: Notes,
     /// Items of a consumer that were not whole or not in order.
     wrong: Notes,
-    /// How many a consumer has begun to report as done, and has reported.
-    done_begun: Notes,
-    done: Notes,
 }
 
 impl Ledger {
@@ -262,8 +250,6 @@ impl Ledger {
             last: Notes::new(getters * producers)?,
             hands: Notes::new(getters)?,
             wrong: Notes::new(getters)?,
-            done_begun: Notes::new(getters)?,
-            done: Notes::new(getters)?,
         })
     }
 
@@ -336,7 +322,7 @@ impl Putting {
                     Ok(()) => size,
                     Err(QueueError::Partial { put, source })
                         if matches!(*source, QueueError::Full)
-                            || stage.is_wretched && is_shortage(&source) =>
+                            || stage.is_wretched && is_shortage(&*source) =>
                     {
                         put
                     }
@@ -378,10 +364,7 @@ impl Getting {
             }
             ledger.hands.set(place, 0);
             for _ in &items {
-                ledger.done_begun.add(place, 1);
-                if queue.task_done()? {
-                    ledger.done.add(place, 1);
-                }
+                queue.task_done()?;
             }
             if items.iter().any(Item::is_end) {
                 return Ok(());
@@ -414,9 +397,7 @@ impl Queuing {
         let Some(item) = self.queue.get_alone(limit)? else { return Ok(false) };
         let director = self.script.consumers.len();
         self.ledger.note_got(director, &item);
-        if self.queue.task_done()? {
-            self.ledger.done.add(director, 1);
-        }
+        self.queue.task_done()?;
         Ok(true)
     }
 }
@@ -436,7 +417,8 @@ impl Playing for Queuing {
         while !self.queue.is_empty() && !company.have_ended(self.consumers()) {
             if Instant::now() > deadline {
                 problems.push("items lie in a queue, and its consumers sleep".to_owned());
-                break;
+                company.kill(self.consumers());
+                return Ok(());
             }
             // Nobody is told that a queue has become empty.
             std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,5 @@
-//! The process of a runner is killed between its calls: the results of those before come in order, and then its death.
+//! The process of a runner is killed in its calls or between them: the results of all before come in order, and then its
+//! death.
 
 use mp::{ProcessError, ProcessRunnee, ProcessRunner, RunnerError};
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Playing, Told};
 use crate::company::Company;
 use crate::plan::{Casting, Fate};
-use crate::stage::{Stage, pause};
+use crate::stage::{Notes, Stage, pause};
 use crate::strike::{Struck, killed};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +34,11 @@ impl Script {
 
     pub(crate) fn begin(&self, company: &mut Company) -> mp::Result<Running> {
         let Script { runner, calls, ahead, pause_us, .. } = *self;
-        company.start(self.owner, super::Part::Runner(Part { runner, calls, ahead, pause_us }))?;
-        Ok(Running { owner: self.owner })
+        let received = Notes::new(1)?;
+        let noted = received.clone();
+        let part = Part { runner, calls, ahead, pause_us, received: noted };
+        company.start(self.owner, super::Part::Runner(part))?;
+        Ok(Running { script: self.clone(), received })
     }
 }
 
@@ -44,6 +48,8 @@ pub(crate) struct Part {
     calls: u64,
     ahead: u64,
     pause_us: u64,
+    /// How many results have come.
+    received: Notes,
 }
 
 /// Counts its calls.
@@ -74,19 +80,26 @@ impl Part {
     pub(crate) fn play(self, stage: &mut Stage) -> mp::Result<Told> {
         let init = (stage.pass_on(self.runner, false)?, self.pause_us);
         let runner = ProcessRunner::start::<Counter>(init)?;
-        let mut handed_over = 0;
+        let (mut handed_over, mut death) = (0, None);
         for number in 0..self.calls {
             stage.step()?;
-            while handed_over < self.calls && handed_over < number + self.ahead {
+            while death.is_none() && handed_over < self.calls && handed_over < number + self.ahead {
                 match runner.restart(handed_over) {
                     Ok(()) => handed_over += 1,
-                    Err(RunnerError::Process(error)) => return end(&error),
+                    // The results of those before are still there.
+                    Err(RunnerError::Process(error)) => death = Some(error),
                     Err(error) => return Err(mp::Error::from(error).context("a restart")),
                 }
+            }
+            if let Some(error) = &death
+                && number == handed_over
+            {
+                return end(error);
             }
             match runner.rejoin() {
                 Ok(result) => {
                     mp::ensure!(result == (number, number + 1), "call {number} gave {result:?}");
+                    self.received.set(0, number + 1);
                 }
                 Err(RunnerError::Process(error)) => return end(&error),
                 Err(error) => return Err(mp::Error::from(error).context("a rejoin")),
@@ -111,7 +124,8 @@ fn end(error: &ProcessError) -> mp::Result<Told> {
 }
 
 pub(crate) struct Running {
-    owner: usize,
+    script: Script,
+    received: Notes,
 }
 
 impl Playing for Running {
@@ -121,10 +135,24 @@ impl Playing for Running {
         struck: &[Struck],
         problems: &mut Vec<String>,
     ) -> mp::Result<()> {
-        if let Some(Told::Killed { pid }) = company.told(self.owner)
-            && !killed(struck).contains(pid)
-        {
-            problems.push(format!("a runner (pid {pid}) was killed, and not by the plan"));
+        let Script { owner, runner, calls, .. } = self.script;
+        // The calls that the runner has begun, and so the results of all of them but the last are there.
+        let (begun, received) = (company.notes().get(runner), self.received.get(0));
+        let least = match company.told(owner) {
+            Some(Told::Killed { pid }) => {
+                if !killed(struck).contains(pid) {
+                    problems.push(format!("a runner (pid {pid}) was killed, and not by the plan"));
+                }
+                begun.saturating_sub(1)
+            }
+            Some(_) => calls,
+            // The owner was killed.
+            None => 0,
+        };
+        if received < least || received > begun {
+            problems.push(format!(
+                "{received} results of a runner came, which has begun {begun} calls of {calls}"
+            ));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mp::{DictProxy, ListProxy, Managed, Manager, ManagerError, ProcessError};
+use mp::{DictProxy, ListProxy, Managed, Manager, ManagerError};
 use serde::{Deserialize, Serialize};
 
 use super::{Playing, Told};
@@ -12,7 +12,7 @@ use crate::company::Company;
 use crate::plan::{Blow, Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage};
-use crate::strike::Struck;
+use crate::strike::{Struck, is_shortage};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -46,7 +46,7 @@ impl Script {
                 1 => Step::Insert(casting.between(1, 20)),
                 2 => Step::Add(casting.between(1, 20)),
                 3 => Step::Objects(casting.between(1, 5)),
-                _ => Step::Block(casting.one_of(&[1, 5_000, 1_000_000])),
+                _ => Step::Block(casting.one_of(&[1, 5_000, 5_000_000])),
             });
             let actor = casting.actor("client", steps.len() as u64, Fate::Wretched);
             Client { actor, steps }
@@ -152,9 +152,8 @@ impl Part {
                 Err(ManagerError::Disconnected { .. }) if self.may_lose_server => {
                     return Ok(Told::Broken);
                 }
-                // Whether it was done is not known then, so this one does no more.
-                Err(error) if self.is_starved || stage.is_wretched => {
-                    log::debug!("a call failed: {error:?}");
+                // What a starved server says crosses as text. Whether it was done is not known then, so this one does no more.
+                Err(error) if self.is_starved || stage.is_wretched && is_shortage(&error) => {
                     return Ok(Told::Broken);
                 }
                 Err(error) => return Err(mp::Error::from(error).context("a call")),
@@ -224,15 +223,6 @@ pub(crate) struct Serving {
 }
 
 impl Playing for Serving {
-    /// A client that is not there yet while the server is starved may be refused by it, and so not get its arguments.
-    fn excuses(&self, actor: usize, error: &ProcessError, struck: &[Struck]) -> bool {
-        self.script.clients.iter().any(|client| client.actor == actor)
-            && struck
-                .iter()
-                .any(|struck| struck.pid == self.manager.pid() && struck.strike.blow.is_shortage())
-            && matches!(error, ProcessError::Decode(_))
-    }
-
     fn check(
         &mut self,
         company: &Company,
@@ -240,7 +230,21 @@ impl Playing for Serving {
         problems: &mut Vec<String>,
     ) -> mp::Result<()> {
         let killed = crate::strike::killed(struck);
-        if killed.contains(&self.manager.pid()) {
+        let server = self.manager.pid();
+        for client in &self.script.clients {
+            let pid = company.pid(client.actor);
+            let is_starved = struck.iter().any(|struck| {
+                (struck.pid == pid || struck.pid == server) && struck.strike.blow.is_shortage()
+            });
+            let is_cut_off = company.told(client.actor) == Some(&Told::Broken);
+            if is_cut_off && !is_starved && !killed.contains(&server) {
+                problems.push(format!(
+                    "actor {} was cut off from a server to which nothing was done",
+                    client.actor
+                ));
+            }
+        }
+        if killed.contains(&server) {
             return match self.objects.tally.add(0) {
                 Err(ManagerError::Disconnected { .. }) => Ok(()),
                 other => {
