@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::report;
 use crate::sabotage::Sabotage;
 use crate::scenes::Playing;
+use crate::scenes::memory::NAMED;
 use crate::strike::{Striker, Struck};
 use crate::watchdog::{Watchdog, descendants};
 
@@ -188,9 +189,12 @@ fn names() -> BTreeSet<String> {
     let dirs = ["/dev/shm".into(), std::env::temp_dir()];
     let entries = dirs.into_iter().filter_map(|dir| std::fs::read_dir(dir).ok());
     let names = entries.flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    // Those of the tests of the library are not of a storm.
+    // Those of the tests of the library and of other storms are not of this one.
+    let own = format!("{NAMED}{}-", std::process::id());
     let is_ours = |name: &String| {
-        (name.starts_with("mp-") || name.starts_with("mp_")) && !name.starts_with("mp-test")
+        (name.starts_with("mp-") || name.starts_with("mp_"))
+            && !name.starts_with("mp-test")
+            && (name.starts_with(&own) || !name.starts_with(NAMED))
     };
     names.filter(is_ours).collect()
 }

@@ -1,6 +1,7 @@
 //! Blocks of shared memory go through a queue: what was put arrives once and whole, or was in the hands of one who was
 //! killed, and all of it is freed.
 
+use std::os::unix::process::parent_id;
 use std::time::Duration;
 
 use mp::{Queue, QueueError, SharedMemory, SharedMemoryError};
@@ -25,6 +26,8 @@ struct Maker {
     blocks: Vec<usize>,
 }
 
+/// The names of blocks begin like this, and with the pid of the director.
+pub(crate) const NAMED: &str = "mp-chaos-";
 /// The most blocks of one maker.
 const MOST_BLOCKS: usize = 25;
 
@@ -198,7 +201,8 @@ impl Making {
         for (number, size) in blocks.into_iter().enumerate() {
             stage.step()?;
             if number % 4 == 0 {
-                let name = format!("mp-chaos-{}-{number}", std::process::id());
+                let (director, me) = (parent_id(), std::process::id());
+                let name = format!("{NAMED}{director}-{me}-{number}");
                 match SharedMemory::create_named(&name, size) {
                     Ok(block) => named.push(block),
                     Err(error) if stage.is_wretched && is_shortage(&error) => {}
