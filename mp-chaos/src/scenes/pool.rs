@@ -294,18 +294,26 @@ impl Call {
         Ok(())
     }
 
-    /// Notes the results of all tasks, which are as many as these.
+    /// Notes the results of all tasks.
     fn note_all(
         &self,
         results: impl Iterator<Item = Result<Product, PoolError>>,
         note: &mut impl FnMut(usize, What),
     ) {
         let results: Vec<_> = results.collect();
-        if results.len() != self.tasks.len() {
-            note(0, What::Wrong(format!("{} results", results.len())));
-        }
         for (task, result) in self.tasks.iter().zip(&results) {
             note(1, answer(result.as_ref(), task));
+        }
+        // A pool that can start no workers takes no more tasks: the last result says why, and there are no others.
+        let end = results.last().and_then(|last| last.as_ref().err()).map(failure);
+        match end {
+            Some(What::Short(why)) if results.len() < self.tasks.len() => {
+                note(0, What::Refused(why));
+            }
+            _ if results.len() != self.tasks.len() => {
+                note(0, What::Wrong(format!("{} results", results.len())));
+            }
+            _ => {}
         }
     }
 

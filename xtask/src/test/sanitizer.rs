@@ -47,6 +47,16 @@ const EXCEPTIONS: &[Exception] = &[
         reason: "making its items takes longer than the watchdog waits",
     },
     Exception {
+        under: &[Sanitizer::Thread],
+        tests: &["nesting_far_beyond_the_stack_of_a_thread_comes_back"],
+        reason: "its frames are so much larger that the stack that is kept in reserve does not hold enough of them",
+    },
+    Exception {
+        under: &[Sanitizer::Thread],
+        tests: &["a_thousand_children_with_a_lock_leave_"],
+        reason: "a thousand starts take longer than the watchdog waits",
+    },
+    Exception {
         under: &[Sanitizer::Address],
         tests: &[
             "ten_thousand_queues_leave_",
@@ -136,7 +146,9 @@ impl Sanitizer {
                     return Ok(None);
                 }
                 let mut command = nightly(&format!("cargo test -Zbuild-std {test}"));
-                command.env("TSAN_OPTIONS", "handle_segv=0:use_sigaltstack=0");
+                // More than there can be is refused, as without it.
+                let options = "handle_segv=0:use_sigaltstack=0:allocator_may_return_null=1";
+                command.env("TSAN_OPTIONS", options);
                 command.env("RUSTFLAGS", "-Zsanitizer=thread");
                 command
             }
