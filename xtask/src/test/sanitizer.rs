@@ -49,7 +49,7 @@ const EXCEPTIONS: &[Exception] = &[
     Exception {
         under: &[Sanitizer::Thread],
         tests: &["nesting_far_beyond_the_stack_of_a_thread_comes_back"],
-        reason: "its frames are so much larger that the stack that is kept in reserve does not hold enough of them",
+        reason: "the sanitizer does not follow a thread to the stack on the heap on which that goes on",
     },
     Exception {
         under: &[Sanitizer::Thread],
