@@ -52,7 +52,8 @@ impl Script {
             Client { actor, steps }
         });
         let steps = clients[0].steps.len() as u64;
-        Script { server: casting.actor_in("server", 0..steps, Fate::Wretched, 40), clients }
+        // It starts threads, and the standard library ends a process in which one begins without memory for its signals.
+        Script { server: casting.actor_in("server", 0..steps, Fate::Cramped, 40), clients }
     }
 
     pub(crate) fn begin(&self, company: &mut Company) -> mp::Result<Serving> {
