@@ -4,16 +4,25 @@ use std::fs;
 use std::thread;
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
 use super::file::{self, Fate};
 use crate::error::SharedMemoryError as Error;
 
+/// Several threads of a process may hear of the same death. The first finds all names of the dead, and tells of them at once.
+static REMOVING: Mutex<()> = Mutex::new(());
+
 /// Unlinks the blocks of this user, of any session, whose makers are gone, and tells of them.
 pub(crate) fn remove() {
+    let one_at_a_time = REMOVING.lock();
     let Ok(entries) = fs::read_dir(file::FOLDER) else { return };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     // What cannot be examined is not ours, or is left to the next look.
     let removed = names.filter(|name| matches!(file::unlink_abandoned(name), Ok(Fate::Removed)));
-    warn_of_leaked(&removed.collect::<Vec<_>>());
+    let removed: Vec<String> = removed.collect();
+    // Before any code of the user.
+    drop(one_at_a_time);
+    warn_of_leaked(&removed);
 }
 
 /// Whether a name is in use, once nobody is about to remove it.
