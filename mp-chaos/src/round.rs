@@ -1,7 +1,6 @@
 //! One round from its start to its end, and what must hold after each, whatever was played.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
@@ -104,10 +103,9 @@ fn act_out(plan: &Plan, options: &Options, outcome: &mut Outcome) -> mp::Result<
     let striker = Striker::start(plan.strikes.clone(), cues);
     let watchdog = {
         let (plan, board, again) = (plan.clone(), company.notes(), report::again(plan, options));
-        let struck = striker.done();
+        let delivered = striker.delivered();
         Watchdog::watch(options.limit, move |seen| {
-            let struck = struck.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let board = Company::board(&plan, &board);
+            let (struck, board) = (delivered(), Company::board(&plan, &board));
             let hang = Outcome { struck, board, seen, ..Outcome::of_problem("the round hangs") };
             report::failure(&plan, &hang, &again);
             std::process::exit(1);

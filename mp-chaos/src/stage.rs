@@ -6,6 +6,7 @@ use mp::{DupFd, Event, RawArray, Semaphore};
 use serde::{Deserialize, Serialize};
 
 use crate::sabotage::Sabotage;
+use crate::strike::is_shortage;
 
 /// Numbers that one process writes and others read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,6 +120,11 @@ impl Stage {
             is_wretched,
             sabotage: self.sabotage,
         })
+    }
+
+    /// Whether a call of this actor may fail like that.
+    pub(crate) fn excuses(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        self.is_wretched && is_shortage(error)
     }
 
     /// Whether this actor is to break the invariant; the first time only.

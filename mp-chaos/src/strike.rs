@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use mp_testing::system::mapped_bytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, pidfd_open, pidfd_send_signal, prlimit,
@@ -37,9 +38,10 @@ impl Striker {
         Striker { done, thread }
     }
 
-    /// Where it is noted what was delivered.
-    pub(crate) fn done(&self) -> Arc<Mutex<Vec<Struck>>> {
-        Arc::clone(&self.done)
+    /// Tells what was delivered so far.
+    pub(crate) fn delivered(&self) -> impl Fn() -> Vec<Struck> + Send + use<> {
+        let done = Arc::clone(&self.done);
+        move || lock(&done).clone()
     }
 
     /// What was delivered, when nobody can announce anything any more.
@@ -154,7 +156,7 @@ impl Work {
                     later(ms, Deed::Restore(Resource::Nofile, old))
                 })
             }),
-            Blow::LittleMemory { spare_kib, ms } => mapped(pid).is_some_and(|mapped| {
+            Blow::LittleMemory { spare_kib, ms } => mapped_bytes(pid).is_ok_and(|mapped| {
                 self.curb(pid, &process, Resource::As, mapped + (spare_kib << 10), |old| {
                     later(ms, Deed::Restore(Resource::As, old))
                 })
@@ -211,13 +213,6 @@ fn limit_with_spare(open: &BTreeSet<u64>, mut spare: u64) -> u64 {
         limit += 1;
     }
     limit
-}
-
-/// How many bytes a process has mapped.
-fn mapped(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split(' ').next()?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The pids of those who were killed.

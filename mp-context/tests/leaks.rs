@@ -7,7 +7,7 @@ use std::time::Duration;
 use mp::{ProcessError, StartError};
 use mp_context as mp;
 use mp_reduction::DupFd;
-use mp_testing::system::{Holdings, holdings, raise, settle_at};
+use mp_testing::system::{Holdings, holdings, mapped_bytes, raise, settle_at};
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 
 mp::enable_test_support!();
@@ -135,9 +135,8 @@ fn no_descriptors_left_is_an_error_at_start_and_leaks_nothing() {
 fn no_memory_left_is_an_error_at_start() {
     // The first start of a process: its supervisor thread finds no memory for its stack.
     alone(|| {
-        let used = std::fs::read_to_string("/proc/self/statm")?;
-        let pages: u64 = used.split(' ').next().unwrap_or("0").parse()?;
-        let limit = Rlimit { current: Some(pages * 4096 + (1 << 20)), maximum: None };
+        let mapped = mapped_bytes(std::process::id())?;
+        let limit = Rlimit { current: Some(mapped + (1 << 20)), maximum: None };
         setrlimit(Resource::As, limit)?;
         let Err(error) = mp::Process::start(|| Ok(()), ()) else { mp::bail!("it started") };
         setrlimit(Resource::As, Rlimit { current: None, maximum: None })?;
@@ -148,9 +147,8 @@ fn no_memory_left_is_an_error_at_start() {
     // A later one: the system finds none for the stack on which the child is spawned.
     alone(|| {
         let before = baseline()?;
-        let used = std::fs::read_to_string("/proc/self/statm")?;
-        let pages: u64 = used.split(' ').next().unwrap_or("0").parse()?;
-        setrlimit(Resource::As, Rlimit { current: Some(pages * 4096), maximum: None })?;
+        let mapped = mapped_bytes(std::process::id())?;
+        setrlimit(Resource::As, Rlimit { current: Some(mapped), maximum: None })?;
         let started = mp::Process::start(|| Ok(()), ()).map(drop);
         setrlimit(Resource::As, Rlimit { current: None, maximum: None })?;
         let Err(error) = started else { mp::bail!("it started") };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mp::ThreadError;
 use mp_context as mp;
+use mp_testing::system::mapped_bytes;
 
 mp::enable_test_support!();
 
@@ -85,9 +86,8 @@ fn t_11_a_thread_cannot_wait_for_itself() {
 fn a_thread_that_the_system_refuses_is_an_ended_one() {
     fn scenario() -> mp::Result<()> {
         use rustix::process::{Resource, Rlimit, setrlimit};
-        let used = std::fs::read_to_string("/proc/self/statm")?;
-        let pages: u64 = used.split(' ').next().unwrap_or("0").parse()?;
-        setrlimit(Resource::As, Rlimit { current: Some(pages * 4096 + (1 << 20)), maximum: None })?;
+        let mapped = mapped_bytes(std::process::id())?;
+        setrlimit(Resource::As, Rlimit { current: Some(mapped + (1 << 20)), maximum: None })?;
         let t = mp::Thread::start(|| Ok(()));
         let error = t.join();
         setrlimit(Resource::As, Rlimit { current: None, maximum: None })?;

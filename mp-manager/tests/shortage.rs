@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mp::{Event, ListProxy, Manager, ManagerError, Queue, ServerProcess};
 use mp_testing::limits::comes_true;
+use mp_testing::system::mapped_bytes;
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
 
 mp::enable_test_support!();
@@ -259,13 +260,6 @@ fn many_proxies_in_one_message_cost_as_much_each_as_few() {
     assert!(comes_true(|| manager.number_of_objects().unwrap() == 0));
 }
 
-/// How many bytes a process has mapped.
-fn mapped(pid: u32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap();
-    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
-    pages * rustix::param::page_size() as u64
-}
-
 #[test]
 fn a_server_that_gets_no_thread_drops_its_objects_all_the_same() {
     let server = ServerProcess::start().unwrap();
@@ -274,7 +268,8 @@ fn a_server_that_gets_no_thread_drops_its_objects_all_the_same() {
     let dropped = server.create(Hog::args()).unwrap();
     let objects = server.number_of_objects().unwrap();
     // The stack of a thread does not fit in, and whatever else it does has room.
-    let most = Rlimit { current: Some(mapped(server.pid()) + (1 << 20)), maximum: None };
+    let most =
+        Rlimit { current: Some(mapped_bytes(server.pid()).unwrap() + (1 << 20)), maximum: None };
     let pid = Pid::from_raw(server.pid().cast_signed());
     let before = prlimit(pid, Resource::As, most).unwrap();
     drop(dropped);

@@ -8,7 +8,7 @@ use mp::{JoinableQueue, Queue, QueueError};
 use mp_testing::limits::{LONG, SHORT, alone, comes_true};
 use mp_testing::peer::{Link, Peer, WAYS};
 use mp_testing::roles;
-use mp_testing::system::{Holdings, holdings};
+use mp_testing::system::{Holdings, holdings, mapped_bytes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 mp::enable_test_support!();
@@ -64,9 +64,8 @@ fn too_little_address_space_is_an_error_and_leaves_the_queue_usable() {
         let queue = Queue::<()>::new()?;
         queue.put_bytes(&item(0, MIB))?;
         queue.get_bytes(&mut Vec::with_capacity(2 * MIB))?;
-        let used = fs::read_to_string("/proc/self/statm")?;
-        let pages: u64 = used.split(' ').next().unwrap_or("0").parse()?;
-        limit(Resource::As, Some(pages * 4096 + 40 * MIB as u64))?;
+        let mapped = mapped_bytes(std::process::id())?;
+        limit(Resource::As, Some(mapped + 40 * MIB as u64))?;
         for _ in 0..5 {
             let count = fill_and_drain(&queue, MIB)?;
             mp::ensure!(count > 2, "only {count} items");
@@ -140,9 +139,8 @@ fn a_consumer_without_address_space_leaves_the_items_to_others() {
     let queue = Queue::<()>::new().unwrap();
     (0..60).for_each(|number| queue.put_bytes(&item(number, MIB)).unwrap());
     let child = |queue: Queue<()>| {
-        let used = fs::read_to_string("/proc/self/statm")?;
-        let pages: u64 = used.split(' ').next().unwrap_or("0").parse()?;
-        limit(Resource::As, Some(pages * 4096 + 20 * MIB as u64))?;
+        let mapped = mapped_bytes(std::process::id())?;
+        limit(Resource::As, Some(mapped + 20 * MIB as u64))?;
         let mut bytes = Vec::new();
         let (mut got, mut refused) = (0, 0);
         while refused < 3 {

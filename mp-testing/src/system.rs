@@ -44,6 +44,17 @@ pub fn is_ignored(signal: Signal) -> bool {
     ignored & 1 << (signal.as_raw() - 1) != 0
 }
 
+/// How many bytes a process has mapped.
+///
+/// # Errors
+///
+/// What the system says when there is no such process.
+pub fn mapped_bytes(pid: u32) -> io::Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = statm.split(' ').next().and_then(|pages| pages.parse::<u64>().ok());
+    Ok(pages.ok_or(io::ErrorKind::InvalidData)? * rustix::param::page_size() as u64)
+}
+
 /// The pids of the children of a process, zombies included.
 ///
 /// # Panics

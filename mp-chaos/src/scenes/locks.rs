@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mp::{Lock, RLock, SyncError, Value};
+use mp_testing::storm::{ENTERING, INSIDE, LEAVING, OUT};
 use serde::{Deserialize, Serialize};
 
 use super::{Playing, Told};
@@ -12,7 +13,7 @@ use crate::company::Company;
 use crate::plan::{Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage, pause};
-use crate::strike::{Struck, is_shortage};
+use crate::strike::Struck;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -130,12 +131,6 @@ impl Guarded {
         }
     }
 }
-
-/// Where a locker is, with regard to a lock.
-const OUT: u64 = 0;
-const ENTERING: u64 = 1;
-const INSIDE: u64 = 2;
-const LEAVING: u64 = 3;
 
 /// How many dead owners of a lock somebody can be told of.
 const TOLD: usize = 8;
@@ -263,7 +258,7 @@ impl Part {
                 match ledger.count(&guarded[step.lock], place, step.lock, patience, step.inside_us)
                 {
                     Ok(()) => {}
-                    Err(error) if stage.is_wretched && is_shortage(&error) => {}
+                    Err(error) if stage.excuses(&error) => {}
                     Err(error) => return Err(mp::Error::from(error).context("a lock")),
                 }
                 pause(step.outside_us);

@@ -11,7 +11,7 @@ use super::{Playing, Told};
 use crate::company::Company;
 use crate::plan::{Casting, Fate};
 use crate::stage::{Notes, Stage};
-use crate::strike::{Struck, is_shortage};
+use crate::strike::Struck;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -205,20 +205,20 @@ impl Making {
                 let name = format!("{NAMED}{director}-{me}-{number}");
                 match SharedMemory::create_named(&name, size) {
                     Ok(block) => named.push(block),
-                    Err(error) if stage.is_wretched && is_shortage(&error) => {}
+                    Err(error) if stage.excuses(&error) => {}
                     Err(error) => return Err(mp::Error::from(error).context("a named block")),
                 }
             }
             let item = match Item::make(place, number, size) {
                 Ok(item) => item,
-                Err(error) if stage.is_wretched && is_shortage(&error) => continue,
+                Err(error) if stage.excuses(&error) => continue,
                 Err(error) => return Err(mp::Error::from(error).context("a block")),
             };
             let at = place * MOST_BLOCKS + number;
             ledger.puts.set(at, BEGUN);
             match queue.put(&item) {
                 Ok(()) => ledger.puts.set(at, PUT),
-                Err(error) if stage.is_wretched && is_shortage(&error) => {
+                Err(error) if stage.excuses(&error) => {
                     ledger.puts.set(at, REFUSED);
                 }
                 Err(error) => return Err(mp::Error::from(error).context("a put")),
@@ -239,10 +239,10 @@ impl Using {
                 Err(QueueError::Empty) if is_over.get(0) != 0 => return Ok(()),
                 Err(QueueError::Empty) => {}
                 // It was taken off, and cannot be had.
-                Err(QueueError::Decode(error)) if stage.is_wretched && is_shortage(&error) => {
+                Err(QueueError::Decode(error)) if stage.excuses(&error) => {
                     ledger.missed.add(place, 1);
                 }
-                Err(error) if stage.is_wretched && is_shortage(&error) => {}
+                Err(error) if stage.excuses(&error) => {}
                 Err(error) => return Err(mp::Error::from(error).context("a get")),
             }
             ledger.hands.set(place, 0);

@@ -11,7 +11,7 @@ use crate::company::Company;
 use crate::plan::{Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage, pause};
-use crate::strike::{Struck, is_shortage};
+use crate::strike::Struck;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -321,13 +321,12 @@ impl Putting {
                 let put = match queue.put(&items, step.patience_ms.map(Duration::from_millis)) {
                     Ok(()) => size,
                     Err(QueueError::Partial { put, source })
-                        if matches!(*source, QueueError::Full)
-                            || stage.is_wretched && is_shortage(&*source) =>
+                        if matches!(*source, QueueError::Full) || stage.excuses(&*source) =>
                     {
                         put
                     }
                     Err(QueueError::Full) if step.patience_ms.is_some() => 0,
-                    Err(error) if stage.is_wretched && is_shortage(&error) => 0,
+                    Err(error) if stage.excuses(&error) => 0,
                     Err(error) => return Err(mp::Error::from(error).context("a put")),
                 };
                 number += put;
@@ -350,7 +349,7 @@ impl Getting {
             let items = match queue.get(consumer.batch, patience) {
                 Ok(items) => items,
                 Err(QueueError::Empty) if patience.is_some() => Vec::new(),
-                Err(error) if stage.is_wretched && is_shortage(&error) => Vec::new(),
+                Err(error) if stage.excuses(&error) => Vec::new(),
                 Err(error) => return Err(mp::Error::from(error).context("a get")),
             };
             for item in &items {

@@ -12,7 +12,7 @@ use crate::company::Company;
 use crate::plan::{Blow, Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage};
-use crate::strike::{Struck, is_shortage};
+use crate::strike::Struck;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Script {
@@ -154,7 +154,7 @@ impl Part {
                     return Ok(Told::Broken);
                 }
                 // What a starved server says crosses as text. Whether it was done is not known then, so this one does no more.
-                Err(error) if self.is_starved || stage.is_wretched && is_shortage(&error) => {
+                Err(error) if self.is_starved || stage.excuses(&error) => {
                     return Ok(Told::Broken);
                 }
                 Err(error) => return Err(mp::Error::from(error).context("a call")),

@@ -29,7 +29,7 @@ pub(super) enum Chore {
 
 fn run(chores: &Receiver<Task<Chore>>) {
     burial::leave_destructors_to_another();
-    do_each(chores, Chore::run);
+    do_each(chores, |chore| chore.run(burial::bury));
 }
 
 /// Starts the other thread: what is left to it must not come back to the thread of a server that nobody may delay.
@@ -39,11 +39,9 @@ pub(crate) fn start() -> io::Result<()> {
 
 /// Has something be done by another thread, and never waits for it.
 pub(super) fn leave(chore: Chore) {
-    match WORKER.give(chore) {
-        Ok(()) => {}
-        // Of a program that is no server, and has no thread to give.
-        Err(Chore::Drop(object)) => burial::bury_here(object),
-        Err(Chore::Departed(client, account)) => depart(client, account),
+    if let Err(chore) = WORKER.give(chore) {
+        // In a program that is no server, and has no thread to give.
+        chore.run(burial::bury_here);
     }
 }
 
@@ -53,10 +51,10 @@ pub(super) fn settle(limit: Duration) {
 }
 
 impl Chore {
-    fn run(self) {
+    fn run(self, bury: fn(Box<dyn Hosted>)) {
         match self {
             Chore::Departed(client, account) => depart(client, account),
-            Chore::Drop(object) => burial::bury(object),
+            Chore::Drop(object) => bury(object),
         }
     }
 }
