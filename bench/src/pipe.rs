@@ -1,7 +1,7 @@
 //! Pipes: small messages to and fro, and large ones one way.
 //!
-//! Both processes have a core of their own, but for a ping-pong on one core. Nobody spins: who waits for a message
-//! sleeps in the kernel, on all sides.
+//! Both processes have a core of their own, but for a ping-pong on one core. The others sleep in the kernel until
+//! a message is there; we look for it a little longer first.
 
 use std::io::{Read, Write};
 use std::ops::Range;

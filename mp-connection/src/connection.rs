@@ -22,6 +22,7 @@ use crate::closable::Closable;
 use crate::deadline::{after, has_passed};
 use crate::error::{AuthenticationFailure, ConnectionError};
 use crate::frame::{Failure, Frame, Stream, kind};
+use crate::state::spin::Spin;
 use crate::sys::socket::Socket;
 use crate::wait::{Descriptor, Waitable};
 
@@ -85,7 +86,7 @@ struct End {
     /// The next message cannot be found any more.
     is_lost: AtomicBool,
     sending: Mutex<()>,
-    receiving: Mutex<()>,
+    receiving: Mutex<Spin>,
 }
 
 impl Connection {
@@ -95,7 +96,7 @@ impl Connection {
             direction,
             is_lost: AtomicBool::new(false),
             sending: Mutex::new(()),
-            receiving: Mutex::new(()),
+            receiving: Mutex::default(),
         }))
     }
 
@@ -320,10 +321,10 @@ impl Connection {
 
     fn receive(&self, limit: Option<usize>) -> Result<Frame, ConnectionError> {
         self.readable()?;
-        let _one_at_a_time = self.0.receiving.lock();
+        let mut one_at_a_time = self.0.receiving.lock();
         // Whoever had its turn before may have lost the place.
         let socket = self.readable()?;
-        let frame = match self.stream(&socket).receive(limit) {
+        let frame = match self.stream(&socket).receive(limit, &mut one_at_a_time) {
             Ok(frame) => frame,
             Err(Failure { error, is_lost }) => {
                 if is_lost {

@@ -5,6 +5,8 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use mp_reduction::wire::{HEADER_LEN, Header};
 use mp_reduction::{EncodeError, MAX_DESCRIPTORS, Message};
@@ -13,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::closable::Sleepers;
 use crate::error::ConnectionError;
+use crate::state::spin::Spin;
 use crate::sys::socket::Socket;
 
 /// The kinds of frames.
@@ -24,6 +27,17 @@ pub(crate) mod kind {
 
 /// Frames up to this length are put together before they are sent, which costs less than two pieces.
 const SHORT_LEN: usize = 1024;
+
+/// So long an end looks for a message before it sleeps: about as long as waking up takes. Less is not enough for two
+/// that pass something to and fro: once both sleep, neither is back before the other has given up.
+const LONGEST_SPIN: Duration = Duration::from_micros(60);
+
+/// One in so many waits looks for a message although that has not paid off. A process that is bound to one
+/// processor tries that less often: whoever it waits for may have the same one, or one of its own.
+static ATTEMPT: LazyLock<u32> = LazyLock::new(|| {
+    let is_bound = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+    if is_bound { 4096 } else { 256 }
+});
 
 /// A frame that has arrived.
 #[derive(Debug)]
@@ -109,9 +123,9 @@ impl Stream<'_> {
     }
 
     /// Receives a frame, sleeping until all of it is there; its body may be at most `limit` bytes long.
-    pub(crate) fn receive(&self, limit: Option<usize>) -> Result<Frame, Failure> {
+    pub(crate) fn receive(&self, limit: Option<usize>, spin: &mut Spin) -> Result<Frame, Failure> {
         let mut got = 0;
-        self.receive_parts(limit, &mut got).map_err(|error| {
+        self.receive_parts(limit, spin, &mut got).map_err(|error| {
             let is_taken = matches!(
                 error,
                 ConnectionError::Truncated { .. } | ConnectionError::DescriptorsLost { .. }
@@ -123,14 +137,15 @@ impl Stream<'_> {
     fn receive_parts(
         &self,
         limit: Option<usize>,
+        spin: &mut Spin,
         got: &mut usize,
     ) -> Result<Frame, ConnectionError> {
         let mut header = [0; HEADER_LEN];
         let mut descriptors = Vec::new();
         while *got < HEADER_LEN {
             let rest = &mut header[*got..];
-            let received = self.socket.receive_with_descriptors(rest, &mut descriptors);
-            *got += self.progress(received, *got, HEADER_LEN)?;
+            let look = || self.socket.receive_with_descriptors(rest, &mut descriptors);
+            *got += self.progress(look_for_a_while(look, spin), *got, HEADER_LEN)?;
         }
         let Header { kind, descriptors: count, len } =
             Header::from_bytes(header).map_err(|_| ConnectionError::Protocol { header })?;
@@ -183,6 +198,26 @@ impl Stream<'_> {
         }
         Err(ConnectionError::Truncated { got: got as u64, len: len as u64 })
     }
+}
+
+/// Looks until there is something, for as long as `spin` says that it is likely to pay off.
+fn look_for_a_while(
+    mut look: impl FnMut() -> io::Result<usize>,
+    spin: &mut Spin,
+) -> io::Result<usize> {
+    let mut seen = look();
+    if is_nothing(&seen) && spin.begin(*ATTEMPT) {
+        let begin = Instant::now();
+        while is_nothing(&seen) && begin.elapsed() < LONGEST_SPIN {
+            seen = look();
+        }
+        spin.end(!is_nothing(&seen));
+    }
+    seen
+}
+
+fn is_nothing(received: &io::Result<usize>) -> bool {
+    matches!(received, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::{hello, listeners};
+use common::{hello, listeners, worked};
 use mp::connection::{Address, AuthenticationFailure, Client, Listener, wait};
 use mp::{Connection, ConnectionError};
 use mp_testing::limits::{LONG, SHORT, alone, at_once};
@@ -429,12 +429,6 @@ fn the_time_while_nobody_accepts_is_not_counted_against_a_client() {
     let connection = listener.accept_timeout(LONG).unwrap().unwrap();
     connection.send(&()).unwrap();
     assert_eq!(p.into_result().unwrap(), [""; 0]);
-}
-
-/// What this thread has worked.
-fn worked() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.try_into().unwrap()
 }
 
 #[test]

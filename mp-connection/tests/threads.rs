@@ -9,7 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use common::{connections, listeners, sleeps, this_thread};
+use common::{connections, listeners, sleeps, this_thread, worked};
 use mp::connection::{Listener, Waitable, wait};
 use mp::{Connection, ConnectionError, Pipe};
 use mp_testing::limits::{LONG, at_once};
@@ -117,6 +117,27 @@ fn a_close_in_the_middle_of_a_message_ends_that_direction_for_all_copies() {
     assert!(matches!(b.recv::<i32>(), Err(ConnectionError::Truncated { .. })));
     b.send(&2).unwrap();
     assert_eq!(copy.recv::<i32>().unwrap(), 2);
+}
+
+/// Waiting never pays off here, so what is looked for before each sleep comes to nearly nothing.
+#[test]
+fn an_end_that_waits_costs_no_processor() {
+    const PAUSE: Duration = Duration::from_millis(200);
+    const TIMES: u32 = 5;
+    let (a, b) = Pipe::duplex().unwrap();
+    std::thread::scope(|scope| {
+        let receiving = scope.spawn(move || {
+            let before = worked();
+            (0..TIMES).for_each(|_| b.recv::<()>().unwrap());
+            worked() - before
+        });
+        for _ in 0..TIMES {
+            std::thread::sleep(PAUSE);
+            a.send(&()).unwrap();
+        }
+        let used = receiving.join().unwrap();
+        assert!(used < PAUSE / 10, "{used:?} of {:?}", PAUSE * TIMES);
+    });
 }
 
 #[test]

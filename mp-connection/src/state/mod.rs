@@ -1,3 +1,4 @@
 //! Pure decisions.
 
 pub(crate) mod auth;
+pub(crate) mod spin;

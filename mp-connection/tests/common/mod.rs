@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use mp::connection::{Address, Client, Listener};
 use mp::{Connection, Pipe};
@@ -12,6 +13,12 @@ use mp_testing::system::is_asleep;
 /// The number of this thread, for [`sleeps`].
 pub(crate) fn this_thread() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get().try_into().unwrap()
+}
+
+/// What this thread has worked.
+pub(crate) fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.try_into().unwrap()
 }
 
 /// Waits until a thread of a process sleeps; it is about to.
