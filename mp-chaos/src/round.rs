@@ -37,6 +37,9 @@ impl Outcome {
 
 /// How long the system has to take back what a round has used.
 const SETTLING: Duration = Duration::from_secs(5);
+/// The time between two looks at what goes away at once, and at what takes a while.
+const BRIEFLY: Duration = Duration::from_micros(200);
+const A_MOMENT: Duration = Duration::from_millis(10);
 
 const KILLED: i32 = Signal::KILL.as_raw();
 const TERMINATED: i32 = Signal::TERM.as_raw();
@@ -50,42 +53,51 @@ pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
     }
     let problems = &mut outcome.problems;
     let deadline = Instant::now() + SETTLING;
-    while !descendants().is_empty() && Instant::now() < deadline {
-        reap_orphans(problems);
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    for pid in descendants() {
+    let left = settle(
+        deadline,
+        BRIEFLY,
+        || {
+            reap_orphans(problems);
+            descendants()
+        },
+        Vec::is_empty,
+    );
+    for pid in left {
         problems.push(format!("process {pid} is left: {}", report::command_line(pid)));
     }
-    let mut held = Holdings::now();
-    while held.is_more_than(base) && Instant::now() < deadline {
-        // Threads end in the kernel's own time, which announces nothing.
-        std::thread::yield_now();
-        held = Holdings::now();
-    }
+    // Threads end in the kernel's own time, which announces nothing.
+    let held = settle(deadline, BRIEFLY, Holdings::now, |held| !held.is_more_than(base));
     if held.is_more_than(base) {
         problems.push(format!("the director holds {held:#?}, at the start {base:#?}"));
     }
-    let mut shared = shared();
-    while !shared.is_empty() && Instant::now() < deadline {
-        // What was parked for a queue that is gone is given back once a second.
-        std::thread::sleep(Duration::from_millis(10));
-        shared = self::shared();
-    }
+    // What was parked for a queue that is gone is given back once a second.
+    let shared = settle(deadline, A_MOMENT, shared, String::is_empty);
     if !shared.is_empty() {
         problems.push(format!("shared objects are left:\n{shared}"));
     }
+    // Other programs have names there for a moment.
     let new = || names().difference(&names_before).cloned().collect::<Vec<_>>();
-    let mut left = new();
-    while !left.is_empty() && Instant::now() < deadline {
-        // Other programs have names there for a moment.
-        std::thread::sleep(Duration::from_millis(10));
-        left = new();
-    }
+    let left = settle(deadline, A_MOMENT, new, Vec::is_empty);
     if !left.is_empty() {
         problems.push(format!("names are left: {left:?}"));
     }
     outcome
+}
+
+/// Looks again and again until nothing is left or the deadline has come; what was seen last.
+fn settle<T>(
+    deadline: Instant,
+    pause: Duration,
+    mut look: impl FnMut() -> T,
+    is_settled: impl Fn(&T) -> bool,
+) -> T {
+    loop {
+        let seen = look();
+        if is_settled(&seen) || Instant::now() >= deadline {
+            return seen;
+        }
+        std::thread::sleep(pause);
+    }
 }
 
 fn act_out(plan: &Plan, options: &Options, outcome: &mut Outcome) -> mp::Result<()> {

@@ -35,7 +35,7 @@ pub use mp_pool::{
     ProcessRunner, ProcessRunnerBuilder, Progress, RunnerError, TaskOptions, current_task,
 };
 pub use mp_queues::{Iter, JoinableQueue, Queue, QueueBuilder, QueueError, SimpleQueue, TryIter};
-pub use mp_reduction::DupFd;
+pub use mp_reduction::{DecodeError, DupFd, EncodeError};
 pub use mp_remote_exception::{
     Error, RemoteException, Result, bail, ensure, get_remote_traceback, is_remote_exception,
 };

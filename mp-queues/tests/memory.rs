@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use mp::{JoinableQueue, Queue, QueueError};
+use mp::{EncodeError, JoinableQueue, Queue, QueueError};
 use mp_testing::limits::{LONG, SHORT, alone, comes_true};
 use mp_testing::peer::{Link, Peer, WAYS};
 use mp_testing::roles;
@@ -77,6 +77,37 @@ fn too_little_address_space_is_an_error_and_leaves_the_queue_usable() {
         limit(Resource::As, None)?;
         (0..100).try_for_each(|number| queue.put_bytes(&item(number, MIB)))?;
         mp::ensure!(queue.qsize() == 100);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_item_without_memory_for_its_encoded_form_is_an_error_and_the_next_one_is_put() {
+    alone(|| {
+        let queue = Queue::<String>::new()?;
+        let (short, long) = ("short".to_owned(), "x".repeat(64 * MIB));
+        let (long_first, long_last) =
+            ([long.clone(), short.clone()], [short.clone(), long.clone()]);
+        queue.put(&short)?;
+        let mapped = mapped_bytes(std::process::id())?;
+        limit(Resource::As, Some(mapped + 20 * MIB as u64))?;
+        for _ in 0..5 {
+            let partly = match queue.put_many(&long_last) {
+                Err(QueueError::Partial { put: 1, source }) => *source,
+                other => mp::bail!("{other:?}"),
+            };
+            for refused in [queue.put(&long), queue.put_many(&long_first), Err(partly)] {
+                let is_told =
+                    matches!(refused, Err(QueueError::Encode(EncodeError::NoMemory { .. })));
+                mp::ensure!(is_told, "{refused:?}");
+            }
+            queue.put(&short)?;
+            mp::ensure!(queue.qsize() == 3);
+            mp::ensure!(queue.get_many(2)? == [&*short, &*short]);
+        }
+        limit(Resource::As, None)?;
+        queue.put(&long)?;
+        mp::ensure!(queue.get()? == short && queue.get()? == long);
         Ok(())
     });
 }

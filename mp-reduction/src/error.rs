@@ -17,6 +17,16 @@ pub enum EncodeError {
         /// What its `Serialize` said.
         cause: Cause,
     },
+    /// The process has no memory for its encoded form.
+    #[error(
+        "no memory for the encoded form of a value of type {type_name}, of which {len} bytes were there"
+    )]
+    NoMemory {
+        /// The type of the whole value.
+        type_name: &'static str,
+        /// The bytes that there was memory for.
+        len: usize,
+    },
     /// It holds more descriptors than one message can carry.
     #[error("a value of type {type_name} holds {count} descriptors, a message carries at most {max}", max = crate::MAX_DESCRIPTORS)]
     TooManyDescriptors {

@@ -27,8 +27,8 @@ pub struct Message {
 ///
 /// # Errors
 ///
-/// [`EncodeError`] when a `Serialize` fails, a descriptor cannot be duplicated, or the value
-/// holds more than [`MAX_DESCRIPTORS`] of them.
+/// [`EncodeError`] when a `Serialize` fails, a descriptor cannot be duplicated, there is no memory for the
+/// bytes, or the value holds more than [`MAX_DESCRIPTORS`] descriptors.
 ///
 /// # Examples
 ///
@@ -88,14 +88,57 @@ pub fn encode_into<T: Serialize + ?Sized>(
 ///
 /// # Errors
 ///
-/// [`EncodeError`] when a `Serialize` fails, as that of a descriptor does here; `bytes` then ends
-/// in part of a value.
+/// [`EncodeError`] when a `Serialize` fails, as that of a descriptor does here, or when there is no memory for
+/// the bytes; they then end in part of a value.
 pub fn encode_bytes<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
-    value.serialize(Deep(&mut serializer)).map_err(EncodeError::value::<T>)
+    let before = bytes.len();
+    let room = Room { bytes, is_exhausted: false };
+    let mut serializer = rmp_serde::Serializer::new(room).with_struct_map();
+    value.serialize(Deep(&mut serializer)).map_err(|error| {
+        let room = serializer.get_ref();
+        if room.is_exhausted {
+            let (type_name, len) = (std::any::type_name::<T>(), room.bytes.len() - before);
+            EncodeError::NoMemory { type_name, len }
+        } else {
+            EncodeError::value::<T>(error)
+        }
+    })
+}
+
+/// There is always room for so many bytes more: those who frame a value put a few before it or behind it.
+const SPARE: usize = 64;
+
+/// Bytes that grow while there is memory for it; where there is none, a `Vec` would end the process.
+struct Room<'a> {
+    bytes: &'a mut Vec<u8>,
+    is_exhausted: bool,
+}
+
+impl io::Write for Room<'_> {
+    #[inline]
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        self.write_all(more)?;
+        Ok(more.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, more: &[u8]) -> io::Result<()> {
+        let room = more.len() + SPARE;
+        // There may be memory for that and not for twice of all.
+        if self.bytes.try_reserve(room).is_err() && self.bytes.try_reserve_exact(room).is_err() {
+            self.is_exhausted = true;
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Turns bytes back into a value, without a copy of them.

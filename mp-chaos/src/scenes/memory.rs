@@ -7,6 +7,7 @@ use std::time::Duration;
 use mp::{Queue, QueueError, SharedMemory, SharedMemoryError};
 use serde::{Deserialize, Serialize};
 
+use super::deliveries::{Deliveries, Put, Words};
 use super::{Playing, Told};
 use crate::company::Company;
 use crate::plan::{Casting, Fate};
@@ -45,7 +46,12 @@ impl Script {
 
     pub(crate) fn begin(&self, company: &mut Company) -> mp::Result<Sharing> {
         let (queue, is_over) = (Queue::new()?, Notes::new(1)?);
-        let ledger = Ledger::new(self.makers.len(), self.users.len())?;
+        let (makers, users) = (self.makers.len(), self.users.len());
+        let ledger = Ledger {
+            deliveries: Deliveries::new(makers, MOST_BLOCKS, users)?,
+            puts: Notes::new(makers * MOST_BLOCKS)?,
+            missed: Notes::new(users)?,
+        };
         for (place, maker) in self.makers.iter().enumerate() {
             let blocks = maker.blocks.clone();
             let making = Making { queue: queue.clone(), ledger: ledger.clone(), place, blocks };
@@ -102,23 +108,14 @@ impl Item {
     }
 }
 
-/// What is written down beside the queue. Each word is written by one process alone. The director gets, too, at the last
-/// place of the users.
+/// What is written down beside the queue. Each word is written by one process alone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ledger {
-    makers: usize,
+    deliveries: Deliveries,
     /// For each block: whether it was begun to be put, was put, or was not put after all.
     puts: Notes,
-    /// How often each user got each block.
-    got: Notes,
-    /// One more than the last block of each maker that each user got.
-    last: Notes,
-    /// Whether a user may have a block that it has not noted.
-    hands: Notes,
     /// Blocks that a user was told of and could not take for want of something.
     missed: Notes,
-    /// Blocks of a user that were not whole or not in order.
-    wrong: Notes,
 }
 
 /// What a word of `puts` says.
@@ -126,38 +123,20 @@ const BEGUN: u64 = 1;
 const PUT: u64 = 2;
 const REFUSED: u64 = 3;
 
-impl Ledger {
-    fn new(makers: usize, users: usize) -> mp::Result<Ledger> {
-        let (blocks, getters) = (makers * MOST_BLOCKS, users + 1);
-        Ok(Ledger {
-            makers,
-            puts: Notes::new(blocks)?,
-            got: Notes::new(getters * blocks)?,
-            last: Notes::new(getters * makers)?,
-            hands: Notes::new(getters)?,
-            missed: Notes::new(getters)?,
-            wrong: Notes::new(getters)?,
-        })
-    }
+const WORDS: Words = Words { thing: "block", giver: "maker", getter: "user" };
 
+impl Ledger {
     fn note_got(&self, getter: usize, item: &Item) -> mp::Result<()> {
-        if item.maker >= self.makers || item.number >= MOST_BLOCKS || !item.is_whole()? {
-            self.wrong.add(getter, 1);
-            return Ok(());
-        }
-        let line = getter * self.makers + item.maker;
-        self.got.add(line * MOST_BLOCKS + item.number, 1);
-        let number = item.number as u64;
-        if number < self.last.get(line) {
-            self.wrong.add(getter, 1);
-        }
-        self.last.set(line, number + 1);
+        self.deliveries.note(getter, item.maker, item.number, item.is_whole()?);
         Ok(())
     }
 
-    fn times_got(&self, getters: usize, maker: usize, number: usize) -> u64 {
-        let of = |getter| self.got.get((getter * self.makers + maker) * MOST_BLOCKS + number);
-        (0..getters).map(of).sum()
+    fn was_put(&self, maker: usize, number: usize) -> Put {
+        match self.puts.get(maker * MOST_BLOCKS + number) {
+            PUT => Put::Yes,
+            BEGUN => Put::Perhaps,
+            _ => Put::No,
+        }
     }
 }
 
@@ -233,7 +212,7 @@ impl Using {
         let Using { queue, ledger, place, is_over } = self;
         loop {
             stage.step()?;
-            ledger.hands.set(place, 1);
+            ledger.deliveries.reaches_out(place);
             match queue.get_timeout(Duration::from_millis(5)) {
                 Ok(item) => ledger.note_got(place, &item)?,
                 Err(QueueError::Empty) if is_over.get(0) != 0 => return Ok(()),
@@ -245,7 +224,7 @@ impl Using {
                 Err(error) if stage.excuses(&error) => {}
                 Err(error) => return Err(mp::Error::from(error).context("a get")),
             }
-            ledger.hands.set(place, 0);
+            ledger.deliveries.has_noted_all(place);
         }
     }
 }
@@ -271,44 +250,22 @@ impl Playing for Sharing {
         _: &[Struck],
         problems: &mut Vec<String>,
     ) -> mp::Result<()> {
-        let Ledger { puts, hands, missed, wrong, .. } = &self.ledger;
-        let getters = self.script.users.len() + 1;
+        let Ledger { deliveries, missed, .. } = &self.ledger;
         loop {
             match self.queue.get_nowait() {
-                Ok(item) => self.ledger.note_got(getters - 1, &item)?,
+                Ok(item) => self.ledger.note_got(deliveries.director(), &item)?,
                 Err(QueueError::Empty) => break,
                 Err(error) => return Err(error.into()),
             }
         }
         // What killed users may have had in their hands, and what starved ones could not take.
         let users = self.script.users.iter().enumerate();
-        let mut allowed: u64 = users
-            .map(|(place, &user)| {
-                let in_hands = if company.was_killed(user) { hands.get(place) } else { 0 };
-                in_hands + missed.get(place)
-            })
-            .sum();
-        for (place, maker) in self.script.makers.iter().enumerate() {
-            for number in 0..maker.blocks.len() {
-                let times = self.ledger.times_got(getters, place, number);
-                match (times, puts.get(place * MOST_BLOCKS + number)) {
-                    (0, PUT) if allowed > 0 => allowed -= 1,
-                    (0, PUT) => problems
-                        .push(format!("block {number} of maker {place} was put and never got")),
-                    (0, _) | (1, BEGUN | PUT) => {}
-                    (1, _) => problems
-                        .push(format!("block {number} of maker {place} was got and never put")),
-                    _ => problems
-                        .push(format!("block {number} of maker {place} was got {times} times")),
-                }
-            }
-        }
-        for getter in 0..getters {
-            let wrong = wrong.get(getter);
-            if wrong > 0 {
-                problems.push(format!("user {getter} got {wrong} blocks damaged or out of order"));
-            }
-        }
+        let may_be_lost = users.map(|(place, &user)| {
+            let had_one = company.was_killed(user) && deliveries.may_have_some(place);
+            u64::from(had_one) + missed.get(place)
+        });
+        let was_put = |maker, number| self.ledger.was_put(maker, number);
+        deliveries.check(may_be_lost.sum(), was_put, WORDS, problems);
         Ok(())
     }
 }

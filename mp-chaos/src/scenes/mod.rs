@@ -3,6 +3,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod condition;
+pub(crate) mod deliveries;
 pub(crate) mod locks;
 pub(crate) mod memory;
 pub(crate) mod permits;

@@ -95,7 +95,7 @@ impl Part {
             for _ in 0..step.times {
                 match self.hold(step, stage) {
                     Ok(()) => {}
-                    Err(SyncError::Memory(_) | SyncError::System { .. }) if stage.is_wretched => {}
+                    Err(error) if stage.excuses(&error) => {}
                     Err(error) => return Err(mp::Error::from(error).context("a permit")),
                 }
             }

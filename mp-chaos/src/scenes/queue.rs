@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use mp::{JoinableQueue, Queue, QueueError, SimpleQueue};
 use serde::{Deserialize, Serialize};
 
+use super::deliveries::{Deliveries, Put, Words};
 use super::{Playing, Told};
-use crate::company::Company;
+use crate::company::{Company, End};
 use crate::plan::{Casting, Fate};
 use crate::sabotage::Sabotage;
 use crate::stage::{Notes, Stage, pause};
@@ -32,12 +33,12 @@ enum QueueKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Producer {
     actor: usize,
-    steps: Vec<Put>,
+    steps: Vec<Step>,
 }
 
 /// A step of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Put {
+struct Step {
     items: usize,
     /// All in one call.
     at_once: bool,
@@ -66,7 +67,7 @@ impl Script {
         };
         let is_simple = kind == QueueKind::Simple;
         let producers = casting.some(1, 3, |casting| {
-            let steps = casting.some(3, 10, |casting| Put {
+            let steps = casting.some(3, 10, |casting| Step {
                 items: casting.size(1, 30),
                 at_once: !is_simple && casting.chance(40),
                 bytes: casting.one_of(&[0, 10, 100, 1_000, 15_000]),
@@ -96,7 +97,11 @@ impl Script {
         let (producers, consumers) = (self.producers.len(), self.consumers.len());
         let items = |producer: &Producer| producer.steps.iter().map(|step| step.items).sum();
         let len = self.producers.iter().map(items).max().unwrap_or(0);
-        let ledger = Ledger::new(producers, consumers, len)?;
+        let ledger = Ledger {
+            deliveries: Deliveries::new(producers, len, consumers)?,
+            begun: Notes::new(producers)?,
+            put: Notes::new(producers)?,
+        };
         for (place, producer) in self.producers.iter().enumerate() {
             let part = Putting {
                 queue: queue.clone(),
@@ -219,61 +224,35 @@ impl Line {
     }
 }
 
-/// What is written down beside the queue. Each word is written by one process alone. The director gets, too, at the last
-/// place of the consumers.
+/// What is written down beside the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ledger {
-    producers: usize,
-    len: usize,
+    deliveries: Deliveries,
     /// How many items each producer has begun to put, and how many were put for certain.
     begun: Notes,
     put: Notes,
-    /// How often each consumer got each item.
-    got: Notes,
-    /// One more than the last item of each producer that each consumer got.
-    last: Notes,
-    /// Whether a consumer may have items that it has not noted.
-    hands: Notes,
-    /// Items of a consumer that were not whole or not in order.
-    wrong: Notes,
 }
 
 impl Ledger {
-    fn new(producers: usize, consumers: usize, len: usize) -> mp::Result<Ledger> {
-        let getters = consumers + 1;
-        Ok(Ledger {
-            producers,
-            len,
-            begun: Notes::new(producers)?,
-            put: Notes::new(producers)?,
-            got: Notes::new(getters * producers * len)?,
-            last: Notes::new(getters * producers)?,
-            hands: Notes::new(getters)?,
-            wrong: Notes::new(getters)?,
-        })
-    }
-
     fn note_got(&self, getter: usize, item: &Item) {
-        if item.is_end() {
-            return;
+        if !item.is_end() {
+            self.deliveries.note(getter, item.producer, item.number, item.is_whole());
         }
-        if item.producer >= self.producers || item.number >= self.len || !item.is_whole() {
-            return self.wrong.add(getter, 1);
-        }
-        let line = getter * self.producers + item.producer;
-        self.got.add(line * self.len + item.number, 1);
-        let number = item.number as u64;
-        if number < self.last.get(line) {
-            self.wrong.add(getter, 1);
-        }
-        self.last.set(line, number + 1);
     }
 
-    fn times_got(&self, getters: usize, producer: usize, number: usize) -> u64 {
-        let of = |getter| self.got.get((getter * self.producers + producer) * self.len + number);
-        (0..getters).map(of).sum()
+    fn was_put(&self, producer: usize, number: usize) -> Put {
+        let number = number as u64;
+        if number < self.put.get(producer) {
+            Put::Yes
+        } else if number < self.begun.get(producer) {
+            Put::Perhaps
+        } else {
+            Put::No
+        }
     }
 }
+
+const WORDS: Words = Words { thing: "item", giver: "producer", getter: "consumer" };
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Part {
@@ -345,7 +324,7 @@ impl Getting {
         let patience = consumer.patience_ms.map(Duration::from_millis);
         loop {
             stage.step()?;
-            ledger.hands.set(place, 1);
+            ledger.deliveries.reaches_out(place);
             let items = match queue.get(consumer.batch, patience) {
                 Ok(items) => items,
                 Err(QueueError::Empty) if patience.is_some() => Vec::new(),
@@ -361,7 +340,7 @@ impl Getting {
                     ledger.note_got(place, item);
                 }
             }
-            ledger.hands.set(place, 0);
+            ledger.deliveries.has_noted_all(place);
             for _ in &items {
                 queue.task_done()?;
             }
@@ -394,8 +373,7 @@ impl Queuing {
     /// Gets an item as the last of the consumers; whether there was one.
     fn get_alone(&self, limit: Duration) -> mp::Result<bool> {
         let Some(item) = self.queue.get_alone(limit)? else { return Ok(false) };
-        let director = self.script.consumers.len();
-        self.ledger.note_got(director, &item);
+        self.ledger.note_got(self.ledger.deliveries.director(), &item);
         self.queue.task_done()?;
         Ok(true)
     }
@@ -438,49 +416,20 @@ impl Playing for Queuing {
         problems: &mut Vec<String>,
     ) -> mp::Result<()> {
         while self.get_alone(Duration::ZERO)? {}
-        let getters = self.script.consumers.len() + 1;
         let ledger = &self.ledger;
-        // What killed consumers may have had in their hands.
-        let victims = self.script.consumers.iter().enumerate();
-        let lost = victims
-            .filter(|(place, consumer)| {
-                company.was_killed(consumer.actor) && ledger.hands.get(*place) != 0
-            })
-            .map(|(_, consumer)| consumer.batch as u64);
-        let mut allowed: u64 = lost.sum();
+        let had_some = |(place, consumer): &(usize, &Consumer)| {
+            company.was_killed(consumer.actor) && ledger.deliveries.may_have_some(*place)
+        };
+        let consumers = self.script.consumers.iter().enumerate();
+        let may_be_lost = consumers.filter(had_some).map(|(_, consumer)| consumer.batch as u64);
+        let was_put = |producer, number| ledger.was_put(producer, number);
+        ledger.deliveries.check(may_be_lost.sum(), was_put, WORDS, problems);
         for (place, producer) in self.script.producers.iter().enumerate() {
-            let (put, begun) = (ledger.put.get(place), ledger.begun.get(place));
-            for number in 0..ledger.len {
-                let times = ledger.times_got(getters, place, number);
-                let is_put = (number as u64) < put;
-                let is_begun = (number as u64) < begun;
-                match times {
-                    0 if is_put && allowed > 0 => allowed -= 1,
-                    0 if is_put => {
-                        problems.push(format!(
-                            "item {number} of producer {place} was put and never got"
-                        ));
-                    }
-                    0 => {}
-                    1 if is_begun => {}
-                    1 => problems
-                        .push(format!("item {number} of producer {place} was got and never put")),
-                    _ => problems
-                        .push(format!("item {number} of producer {place} was got {times} times")),
-                }
-            }
-            if put != begun
+            if ledger.put.get(place) != ledger.begun.get(place)
                 && !company.was_killed(producer.actor)
-                && matches!(company.end(producer.actor), crate::company::End::Well(_))
+                && matches!(company.end(producer.actor), End::Well(_))
             {
                 problems.push(format!("producer {place} ended in the middle of a put"));
-            }
-        }
-        for getter in 0..getters {
-            let wrong = ledger.wrong.get(getter);
-            if wrong > 0 {
-                problems
-                    .push(format!("consumer {getter} got {wrong} items damaged or out of order"));
             }
         }
         self.check_tasks(company, problems)

@@ -183,7 +183,7 @@ fn pl_22_re_14_a_panic_of_the_input_goes_through_a_map_unchanged() {
 #[test]
 fn pl_23_re_14_imap_gives_the_items_before_a_panic_of_the_input_and_then_the_panic() {
     let pool = Pool::new(3).unwrap();
-    // DIFFERENCE: in Python, those of the chunk that is not full are lost.
+    // DIFFERENCE from PL-23: in Python, those of the chunk that is not full are lost.
     for (size, at) in [(1, 7), (2, 7), (4, 7), (4, 8), (100, 7), (1, 0), (3, 0), (1, 200)] {
         let calls = pool.with_options(chunks_of(size));
         let mut results = calls.imap(square, broken_input(at)).unwrap();
@@ -227,7 +227,7 @@ fn pl_27_imap_goes_on_after_an_error() {
         Ok(n)
     };
     let pool = Pool::new(2).unwrap();
-    // DIFFERENCE: in Python, the iterator ends at the first error of a chunk.
+    // DIFFERENCE from PL-27: in Python, the iterator ends at the first error of a chunk.
     for size in [1, 2, 3, 100] {
         let results = pool.with_options(chunks_of(size)).imap(odd_fail, 0..10).unwrap();
         for (n, result) in (0..10).zip(results) {
