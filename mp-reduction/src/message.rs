@@ -117,6 +117,18 @@ struct Room<'a> {
     is_exhausted: bool,
 }
 
+impl Room<'_> {
+    #[cold]
+    fn grow(&mut self, room: usize) -> io::Result<()> {
+        // There may be memory for that and not for twice of all.
+        if self.bytes.try_reserve(room).is_err() && self.bytes.try_reserve_exact(room).is_err() {
+            self.is_exhausted = true;
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+}
+
 impl io::Write for Room<'_> {
     #[inline]
     fn write(&mut self, more: &[u8]) -> io::Result<usize> {
@@ -126,11 +138,8 @@ impl io::Write for Room<'_> {
 
     #[inline]
     fn write_all(&mut self, more: &[u8]) -> io::Result<()> {
-        let room = more.len() + SPARE;
-        // There may be memory for that and not for twice of all.
-        if self.bytes.try_reserve(room).is_err() && self.bytes.try_reserve_exact(room).is_err() {
-            self.is_exhausted = true;
-            return Err(io::ErrorKind::OutOfMemory.into());
+        if self.bytes.capacity() - self.bytes.len() < more.len() + SPARE {
+            self.grow(more.len() + SPARE)?;
         }
         self.bytes.extend_from_slice(more);
         Ok(())
