@@ -84,7 +84,7 @@ pub(crate) fn play(plan: &Plan, options: &Options, base: &Holdings) -> Outcome {
     outcome
 }
 
-/// Looks again and again until nothing is left or the deadline has come; what was seen last.
+/// Looks again and again until all is settled or the deadline has come; what was seen last.
 fn settle<T>(
     deadline: Instant,
     pause: Duration,

@@ -86,6 +86,7 @@ struct End {
     /// The next message cannot be found any more.
     is_lost: AtomicBool,
     sending: Mutex<()>,
+    /// Who receives has the lock of it.
     receiving: Mutex<Spin>,
 }
 
@@ -321,10 +322,10 @@ impl Connection {
 
     fn receive(&self, limit: Option<usize>) -> Result<Frame, ConnectionError> {
         self.readable()?;
-        let mut one_at_a_time = self.0.receiving.lock();
+        let mut spin = self.0.receiving.lock();
         // Whoever had its turn before may have lost the place.
         let socket = self.readable()?;
-        let frame = match self.stream(&socket).receive(limit, &mut one_at_a_time) {
+        let frame = match self.stream(&socket).receive(limit, &mut spin) {
             Ok(frame) => frame,
             Err(Failure { error, is_lost }) => {
                 if is_lost {

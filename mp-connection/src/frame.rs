@@ -232,3 +232,51 @@ fn sending(error: io::Error) -> ConnectionError {
         ConnectionError::io("send to a socket")(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a wait looks, and what it sees, when so many looks are in vain.
+    fn wait(spin: &mut Spin, vain: u32, then: io::Result<usize>) -> (u32, io::Result<usize>) {
+        let (mut looks, mut then) = (0, Some(then));
+        let seen = look_for_a_while(
+            || {
+                looks += 1;
+                let is_there = looks > vain;
+                is_there
+                    .then(|| then.take())
+                    .flatten()
+                    .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+            },
+            spin,
+        );
+        (looks, seen)
+    }
+
+    #[test]
+    fn what_arrives_while_it_is_looked_for_is_had_and_makes_the_next_wait_look() {
+        let mut spin = Spin::default();
+        for _ in 0..2 * *ATTEMPT {
+            let (looks, seen) = wait(&mut spin, 2, Ok(7));
+            assert_eq!((looks, seen.unwrap()), (3, 7));
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_looking() {
+        let (looks, seen) = wait(&mut Spin::default(), 1, Err(Errno::CONNRESET.into()));
+        assert_eq!((looks, seen.unwrap_err().kind()), (2, io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
+    fn one_that_has_looked_in_vain_looks_once_and_goes_to_sleep() {
+        let mut spin = Spin::default();
+        let mut looks = || wait(&mut spin, u32::MAX, Ok(0)).0;
+        assert!(looks() > 1, "the first wait is an attempt");
+        for _ in 1..*ATTEMPT {
+            assert_eq!(looks(), 1);
+        }
+        assert!(looks() > 1, "an attempt");
+    }
+}

@@ -119,9 +119,8 @@ fn a_close_in_the_middle_of_a_message_ends_that_direction_for_all_copies() {
     assert_eq!(copy.recv::<i32>().unwrap(), 2);
 }
 
-/// Waiting never pays off here, so what is looked for before each sleep comes to nearly nothing.
 #[test]
-fn an_end_that_waits_costs_no_processor() {
+fn an_end_that_waits_does_not_look_for_ever() {
     const PAUSE: Duration = Duration::from_millis(200);
     const TIMES: u32 = 5;
     let (a, b) = Pipe::duplex().unwrap();

@@ -10,6 +10,8 @@ use mp_testing::peer::{Link, Peer, WAYS};
 use mp_testing::roles;
 use mp_testing::system::{Holdings, holdings, mapped_bytes};
 use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 mp::enable_test_support!();
 
@@ -81,34 +83,46 @@ fn too_little_address_space_is_an_error_and_leaves_the_queue_usable() {
     });
 }
 
-#[test]
-fn an_item_without_memory_for_its_encoded_form_is_an_error_and_the_next_one_is_put() {
-    alone(|| {
-        let queue = Queue::<String>::new()?;
-        let (short, long) = ("short".to_owned(), "x".repeat(64 * MIB));
-        let (long_first, long_last) =
-            ([long.clone(), short.clone()], [short.clone(), long.clone()]);
-        queue.put(&short)?;
-        let mapped = mapped_bytes(std::process::id())?;
-        limit(Resource::As, Some(mapped + 20 * MIB as u64))?;
-        for _ in 0..5 {
-            let partly = match queue.put_many(&long_last) {
-                Err(QueueError::Partial { put: 1, source }) => *source,
-                other => mp::bail!("{other:?}"),
-            };
-            for refused in [queue.put(&long), queue.put_many(&long_first), Err(partly)] {
-                let is_told =
-                    matches!(refused, Err(QueueError::Encode(EncodeError::NoMemory { .. })));
-                mp::ensure!(is_told, "{refused:?}");
-            }
-            queue.put(&short)?;
-            mp::ensure!(queue.qsize() == 3);
-            mp::ensure!(queue.get_many(2)? == [&*short, &*short]);
+/// There is memory for the short one.
+fn refuses_what_is_too_long<T>(short: T, long: T) -> mp::Result<()>
+where
+    T: Clone + PartialEq + Serialize + DeserializeOwned,
+{
+    let queue = Queue::<T>::new()?;
+    let (long_first, long_last) = ([long.clone(), short.clone()], [short.clone(), long.clone()]);
+    queue.put(&short)?;
+    let mapped = mapped_bytes(std::process::id())?;
+    limit(Resource::As, Some(mapped + 20 * MIB as u64))?;
+    for _ in 0..5 {
+        let partly = match queue.put_many(&long_last) {
+            Err(QueueError::Partial { put: 1, source }) => *source,
+            other => mp::bail!("{other:?}"),
+        };
+        for refused in [queue.put(&long), queue.put_many(&long_first), Err(partly)] {
+            let is_told = matches!(refused, Err(QueueError::Encode(EncodeError::NoMemory { .. })));
+            mp::ensure!(is_told, "{refused:?}");
         }
-        limit(Resource::As, None)?;
-        queue.put(&long)?;
-        mp::ensure!(queue.get()? == short && queue.get()? == long);
-        Ok(())
+        queue.put(&short)?;
+        mp::ensure!(queue.qsize() == 3);
+        mp::ensure!(queue.get()? == short && queue.get()? == short);
+    }
+    limit(Resource::As, None)?;
+    queue.put(&long)?;
+    mp::ensure!(queue.get()? == short && queue.get()? == long);
+    Ok(())
+}
+
+#[test]
+fn a_long_text_without_memory_for_its_encoded_form_is_an_error_and_the_next_one_is_put() {
+    alone(|| refuses_what_is_too_long("short".to_owned(), "x".repeat(64 * MIB)));
+}
+
+/// Its encoded form grows until there is no memory.
+#[test]
+fn many_texts_without_memory_for_their_encoded_form_are_an_error_and_the_next_ones_are_put() {
+    alone(|| {
+        let short = vec!["x".repeat(100 * KIB)];
+        refuses_what_is_too_long(short, vec!["x".repeat(KIB); 64 * KIB])
     });
 }
 

@@ -88,8 +88,8 @@ pub fn encode_into<T: Serialize + ?Sized>(
 ///
 /// # Errors
 ///
-/// [`EncodeError`] when a `Serialize` fails, as that of a descriptor does here, or when there is no memory for
-/// the bytes; they then end in part of a value.
+/// [`EncodeError`] when a `Serialize` fails, as that of a descriptor does here; `bytes` then ends in part of a
+/// value. [`EncodeError::NoMemory`] leaves them as they were.
 pub fn encode_bytes<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
@@ -98,17 +98,17 @@ pub fn encode_bytes<T: Serialize + ?Sized>(
     let room = Room { bytes, is_exhausted: false };
     let mut serializer = rmp_serde::Serializer::new(room).with_struct_map();
     value.serialize(Deep(&mut serializer)).map_err(|error| {
-        let room = serializer.get_ref();
-        if room.is_exhausted {
-            let (type_name, len) = (std::any::type_name::<T>(), room.bytes.len() - before);
-            EncodeError::NoMemory { type_name, len }
-        } else {
-            EncodeError::value::<T>(error)
+        let room = serializer.get_mut();
+        if !room.is_exhausted {
+            return EncodeError::value::<T>(error);
         }
+        let (type_name, len) = (std::any::type_name::<T>(), room.bytes.len() - before);
+        room.give_back(before);
+        EncodeError::NoMemory { type_name, len }
     })
 }
 
-/// There is always room for so many bytes more: those who frame a value put a few before it or behind it.
+/// Who grows leaves room for so many bytes more: those who frame a value put a few before it or behind it.
 const SPARE: usize = 64;
 
 /// Bytes that grow while there is memory for it; where there is none, a `Vec` would end the process.
@@ -118,14 +118,22 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
+    /// Makes room for so many bytes, and for as many again as there are, if there is memory for that; else for less.
     #[cold]
-    fn grow(&mut self, room: usize) -> io::Result<()> {
-        // There may be memory for that and not for twice of all.
-        if self.bytes.try_reserve(room).is_err() && self.bytes.try_reserve_exact(room).is_err() {
-            self.is_exhausted = true;
-            return Err(io::ErrorKind::OutOfMemory.into());
+    fn grow(&mut self, more: usize) -> io::Result<()> {
+        let least = more + SPARE;
+        let mut steps = [self.bytes.len(), self.bytes.len() / 8, 64 * 1024, 0].into_iter();
+        if steps.any(|step| self.bytes.try_reserve_exact(step.max(least)).is_ok()) {
+            return Ok(());
         }
-        Ok(())
+        self.is_exhausted = true;
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
+    /// Gives back what has come since there were so many bytes.
+    fn give_back(&mut self, before: usize) {
+        self.bytes.truncate(before);
+        self.bytes.shrink_to(before + SPARE);
     }
 }
 
@@ -138,8 +146,8 @@ impl io::Write for Room<'_> {
 
     #[inline]
     fn write_all(&mut self, more: &[u8]) -> io::Result<()> {
-        if self.bytes.capacity() - self.bytes.len() < more.len() + SPARE {
-            self.grow(more.len() + SPARE)?;
+        if self.bytes.capacity() - self.bytes.len() < more.len() {
+            self.grow(more.len())?;
         }
         self.bytes.extend_from_slice(more);
         Ok(())

@@ -3,7 +3,7 @@
 //! A message to a process that looks for it on another processor takes a few microseconds, one to a process that
 //! sleeps ten times that, because an idle processor has to wake up; where both share a processor, looking only
 //! keeps the other from running. So each end remembers whether looking has paid off lately, and an attempt now and
-//! then finds out whether that has changed.
+//! then finds out whether that has changed. The locks of `mp-sync` do likewise, in shared memory.
 
 /// What a success adds to the credit, of which a failure takes one: one in three must succeed.
 const SUCCESS: u8 = 2;

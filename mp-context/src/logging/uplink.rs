@@ -74,6 +74,7 @@ impl Log for Forward {
         let mut frame = FRAME.try_with(Cell::take).unwrap_or_default();
         frame.clear();
         frame.extend_from_slice(&[0; HEADER_LEN]);
+        // One without memory for it is lost, rather than the process.
         if record::encode(record, &mut frame).is_ok() {
             // With the parent gone this process is about to end; the record has no reader.
             let _sent = send_frame_in_place(&*uplink.0.lock(), kind::LOG, &mut frame);

@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
+use mp_queues::QueueError;
 use mp_reduction::{Attachments, encode_bytes};
 
 use crate::failure::{Failure, Refusal};
@@ -184,8 +185,8 @@ fn send_failure(line: &Line, kind: Kind, failure: &Failure) -> Result<(), LineEr
     if let Err(error) = encode_bytes(failure, &mut bytes) {
         bytes.clear();
         let lost = Failure::Result(format!("the error of the call cannot be encoded: {error}"));
-        // A text can.
-        let _encoded = encode_bytes(&lost, &mut bytes);
+        // A text can, if there is memory for it.
+        encode_bytes(&lost, &mut bytes).map_err(QueueError::Encode)?;
     }
     Answer { kind, descriptors: 0, references: Vec::new() }.append(&mut bytes);
     line.send(&bytes, &Attachments::default())
