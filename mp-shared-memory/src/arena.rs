@@ -538,7 +538,7 @@ mod tests {
         let id = stranger.me();
         assert!(arena.is_alive(id));
         // A death: the kernel closes the description, and nothing else happens.
-        let Arena { fd, map, .. } = &*std::mem::ManuallyDrop::new(stranger);
+        let Arena { fd, map, .. } = &stranger;
         let member: &Member = map.at(MEMBERS_AT + id.index() * size_of::<Member>());
         assert_eq!(member.pid.load(Ordering::Relaxed), std::process::id());
         lock::unlock(fd, Range::ALL).unwrap();

@@ -130,13 +130,15 @@ impl Sanitizer {
         let sysroot = output(&mut nightly("rustc --print sysroot"))?;
         let host = output(&mut nightly("rustc --print host-tuple"))?;
         let test = format!("--target {} --lib --tests --no-fail-fast", host.trim());
+        // More than there can be is refused, as without a sanitizer.
+        let common = "use_sigaltstack=0:allocator_may_return_null=1";
         let mut command = match self {
             Sanitizer::Address => {
                 let mut command = nightly(&format!("cargo test {test}"));
                 // Signals are left to the tests, some of which end a process by one.
                 let signals = ["segv", "sigbus", "abort", "sigill", "sigfpe"];
                 let signals = signals.map(|signal| format!("handle_{signal}=0"));
-                command.env("ASAN_OPTIONS", signals.join(":") + ":use_sigaltstack=0");
+                command.env("ASAN_OPTIONS", format!("{}:{common}", signals.join(":")));
                 command.env("RUSTFLAGS", "-Zsanitizer=address");
                 command
             }
@@ -146,9 +148,7 @@ impl Sanitizer {
                     return Ok(None);
                 }
                 let mut command = nightly(&format!("cargo test -Zbuild-std {test}"));
-                // More than there can be is refused, as without it.
-                let options = "handle_segv=0:use_sigaltstack=0:allocator_may_return_null=1";
-                command.env("TSAN_OPTIONS", options);
+                command.env("TSAN_OPTIONS", format!("handle_segv=0:{common}"));
                 command.env("RUSTFLAGS", "-Zsanitizer=thread");
                 command
             }
