@@ -248,11 +248,8 @@ mod tests {
         let seen = look_for_a_while(
             || {
                 looks += 1;
-                let is_there = looks > vain;
-                is_there
-                    .then(|| then.take())
-                    .flatten()
-                    .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+                let nothing = Err(io::ErrorKind::WouldBlock.into());
+                if looks > vain { then.take().unwrap_or(nothing) } else { nothing }
             },
             spin,
             // Where something is to come, a busy machine must not end the looking before.
