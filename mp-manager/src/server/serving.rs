@@ -92,10 +92,6 @@ impl Server {
             frame = mem::take(&mut arguments.bytes);
             // What only the arguments referred to is gone when the caller has its reply.
             drop(arguments);
-            // Who is told that it is no client any more needs no other answer, which would be that it holds nothing.
-            if self.client.is_gone() {
-                return Ok(());
-            }
             match answer(&self.line, &self.client, reply) {
                 Ok(()) => {}
                 Err(LineError::Over) => return Ok(()),
@@ -139,11 +135,18 @@ impl Server {
     }
 }
 
-/// Sends what came of a call.
+/// Sends what came of a call. What was made for a client that is gone, or soon is, hears that.
 fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
+    let granted = match &reply {
+        Ok(payload) => client.grant(&payload.references),
+        Err(_) => Vec::new(),
+    };
+    // Who is told that it is no client any more needs no other answer, which would be that it holds nothing.
+    if client.is_gone() {
+        return Err(LineError::Over);
+    }
     let failure = match reply {
         Ok(Payload { mut bytes, attachments, references }) => {
-            let granted = client.grant(&references);
             // The client holds them now.
             drop(references);
             let descriptors = attachments.descriptors().len();
@@ -151,6 +154,10 @@ fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
             Answer { kind: Kind::Returned, descriptors, references: granted.clone() }
                 .append(&mut bytes);
             let Err(error) = line.send(&bytes, &attachments) else { return Ok(()) };
+            // They stay its own until the news of its end is here.
+            if matches!(error, LineError::Over) {
+                return Err(error);
+            }
             for object in granted {
                 drop(client.take_back(object, 1));
             }

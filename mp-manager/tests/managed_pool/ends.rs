@@ -253,10 +253,12 @@ fn a_client_that_is_killed_leaves_the_pool_as_it_was() {
         client.kill();
         assert!(client.join().is_err());
         // What waits in the server waits no longer; what runs does, and nothing else of it is begun.
-        let of_pool = |all: Vec<(u64, String, usize)>| {
-            all.into_iter().find(|(id, ..)| *id == pool.as_proxy().object_id())
+        let but_for_the_tally = |mut all: Vec<(u64, String, usize)>| {
+            all.retain(|(id, ..)| *id != tally.as_proxy().object_id());
+            all
         };
-        assert!(comes_true(|| of_pool(objects(&manager)) == of_pool(before.clone())));
+        let left = but_for_the_tally(before.clone());
+        assert!(comes_true(|| but_for_the_tally(objects(&manager)) == left), "{doing:?}");
         go.set();
         if matches!(doing, Doing::Join) {
             pool.join().unwrap();
@@ -266,6 +268,47 @@ fn a_client_that_is_killed_leaves_the_pool_as_it_was() {
         assert!(tally.add(0).unwrap() <= 2, "{doing:?}: {:?}", tally.add(0));
         let is_as_before = || objects(&manager) == before;
         assert!(comes_true(is_as_before), "{doing:?}: {:?}", manager.debug_info());
+    }
+}
+
+/// Its tasks went on when it died while the server was about to answer it.
+#[test]
+fn a_client_that_is_killed_while_it_submits_has_no_more_tasks_begun() {
+    const ITEMS: usize = 20_000;
+
+    fn note(file: String, until: Option<Event>) -> mp::Result<()> {
+        let mut file = std::fs::File::options().append(true).open(file)?;
+        std::io::Write::write_all(&mut file, b".")?;
+        if let Some(until) = until {
+            until.wait()?;
+        }
+        Ok(())
+    }
+
+    fn submit(pool: PoolProxy, file: String, go: Event) -> mp::Result<()> {
+        let one_by_one = pool.with_options(TaskOptions::new().chunksize(1));
+        let events = std::iter::repeat_n(Some(go), 2).chain(std::iter::repeat(None));
+        let items = events.take(ITEMS).map(|until| (file.clone(), until));
+        one_by_one.starmap_async(note, items)?.wait()?;
+        Ok(())
+    }
+
+    let manager = manager();
+    let pool = manager.pool(2).unwrap();
+    let before = objects(&manager);
+    for _ in 0..mp_testing::storm::kills(10) {
+        let noted = tempfile::NamedTempFile::new().unwrap();
+        let has_noted = || noted.as_file().metadata().unwrap().len();
+        let go = Event::new().unwrap();
+        let file = noted.path().to_str().unwrap().to_owned();
+        let client = Process::start(submit, (pool.clone(), file, go.clone())).unwrap();
+        assert!(comes_true(|| has_noted() == 2));
+        client.kill();
+        assert!(client.join().is_err());
+        assert!(comes_true(|| objects(&manager) == before), "{:?}", manager.debug_info());
+        go.set();
+        is_as_new(&pool);
+        assert_eq!(has_noted(), 2);
     }
 }
 
