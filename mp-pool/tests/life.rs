@@ -9,7 +9,7 @@ use mp::{Event, Pool, PoolError, Queue, TaskOptions, Value};
 use mp_testing::limits::{LONG, alone, at_once, comes_true};
 use mp_testing::peer::{Link, Peer, Way};
 use mp_testing::roles;
-use mp_testing::system::{Holdings, ends_within, holdings, signal};
+use mp_testing::system::{ends_within, holdings, signal};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -250,16 +250,6 @@ fn pl_47_pl_49_a_pool_that_is_dropped_does_not_finish_but_leaves_nobody() {
     });
 }
 
-/// Waits until this process holds no more than it did; what was left then of an earlier pool may be gone since.
-fn comes_down_to(before: Holdings) -> bool {
-    comes_true(|| {
-        let now = holdings();
-        now.descriptors <= before.descriptors
-            && now.threads <= before.threads
-            && now.children <= before.children
-    })
-}
-
 #[test]
 fn pools_leave_no_descriptors_threads_or_processes() {
     alone(|| {
@@ -289,7 +279,7 @@ fn pools_leave_no_descriptors_threads_or_processes() {
         for how in [0, 1, 0, 1] {
             round(how)?;
         }
-        mp::ensure!(comes_down_to(before), "{:?} instead of {before:?}", holdings());
+        mp::ensure!(comes_true(|| holdings() <= before), "{:?} instead of {before:?}", holdings());
         Ok(())
     });
 }
@@ -381,7 +371,7 @@ fn pl_50_a_pool_whose_nth_worker_cannot_be_started_leaves_none() {
             }
             failures += 1;
             limit += 1;
-            let comes_down = comes_down_to(before);
+            let comes_down = comes_true(|| holdings() <= before);
             mp::ensure!(comes_down, "{:?} instead of {before:?} at {limit}", holdings());
         };
         mp::ensure!(failures >= size, "{failures}");

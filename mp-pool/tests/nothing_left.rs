@@ -44,7 +44,7 @@ fn leaves_nothing(life: Life, usual: usize) -> mp::Result<()> {
         live()?;
     }
     let after = settle_at(before, LIMIT);
-    mp::ensure!(after == before, "{after:?} after {lives} lives, {before:?} before: {:?}", open());
+    mp::ensure!(after <= before, "{after:?} after {lives} lives, {before:?} before: {:?}", open());
     let mapped = mapped();
     mp::ensure!(mapped <= mapped_before + 2, "{mapped} mappings, {mapped_before} before");
     Ok(())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mp::{DupFd, Event, ProcessError, Queue};
 use mp_pool::{ProcessRunnee, ProcessRunner, RunnerError};
 use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true, ends_in_time, takes_at_least};
-use mp_testing::system::{Holdings, holdings};
+use mp_testing::system::holdings;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mp::enable_test_support!();
@@ -675,14 +675,6 @@ fn the_object_can_start_processes_and_the_builder_describes_its_own() {
     foreman.join().unwrap();
 }
 
-/// Whether this process holds no more than before, when the last of what it held then may not have been gone.
-fn is_no_more_than(before: Holdings) -> bool {
-    let now = holdings();
-    now.descriptors <= before.descriptors
-        && now.threads <= before.threads
-        && now.children <= before.children
-}
-
 #[test]
 fn nothing_is_left_of_runners_that_were_joined_dropped_or_killed() {
     alone(|| {
@@ -702,7 +694,7 @@ fn nothing_is_left_of_runners_that_were_joined_dropped_or_killed() {
             // What those who are not gone yet have is not to be had again, so one more place for objects would be kept.
             mp::ensure!(comes_true(|| holdings().children <= before.children));
         }
-        mp::ensure!(comes_true(|| is_no_more_than(before)), "{:?}, not {before:?}", holdings());
+        mp::ensure!(comes_true(|| holdings() <= before), "{:?}, not {before:?}", holdings());
         Ok(())
     });
 }

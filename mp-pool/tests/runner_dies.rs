@@ -7,7 +7,7 @@ use mp::{ProcessError, Queue};
 use mp_pool::{ProcessRunnee, ProcessRunner, RunnerError};
 use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true};
 use mp_testing::storm::{Dice, kills};
-use mp_testing::system::{Holdings, ends_within, holdings, signal};
+use mp_testing::system::{ends_within, holdings, signal};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -178,14 +178,6 @@ fn a_stopped_process_is_no_dead_one() {
     runner.join().unwrap();
 }
 
-/// Whether this process holds no more than before, when the last of what it held then may not have been gone.
-fn is_no_more_than(before: Holdings) -> bool {
-    let now = holdings();
-    now.descriptors <= before.descriptors
-        && now.threads <= before.threads
-        && now.children <= before.children
-}
-
 /// Kills one process after the other while calls go through it.
 fn storm() -> mp::Result<()> {
     let mut dice = Dice::of_this_storm();
@@ -237,7 +229,7 @@ fn storm() -> mp::Result<()> {
     }
     eprintln!("{given} results were given, {done} processes had done all");
     mp::ensure!(given > 0, "each was killed before it had done anything");
-    mp::ensure!(comes_true(|| is_no_more_than(before)), "{:?}, not {before:?}", holdings());
+    mp::ensure!(comes_true(|| holdings() <= before), "{:?}, not {before:?}", holdings());
     Ok(())
 }
 

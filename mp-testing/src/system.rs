@@ -1,12 +1,13 @@
 //! What the system says of this process and of others.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// What a process holds of the system.
+/// What a process holds of the system. It is at most another one if it is so of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
     /// Open descriptors.
@@ -15,6 +16,18 @@ pub struct Holdings {
     pub threads: usize,
     /// Children, zombies included.
     pub children: usize,
+}
+
+impl PartialOrd for Holdings {
+    fn partial_cmp(&self, other: &Holdings) -> Option<Ordering> {
+        let parts = |all: &Holdings| [all.descriptors, all.threads, all.children];
+        let mut orders = parts(self).into_iter().zip(parts(other)).map(|(a, b)| a.cmp(&b));
+        orders.try_fold(Ordering::Equal, |all, one| match (all, one) {
+            (all, Ordering::Equal) => Some(all),
+            (Ordering::Equal, one) => Some(one),
+            (all, one) => (all == one).then_some(all),
+        })
+    }
 }
 
 /// What this process holds now.
@@ -74,12 +87,14 @@ pub fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Waits until what this process holds is `expected`; what it holds at the end of `limit`.
-pub fn settle_at(expected: Holdings, limit: Duration) -> Holdings {
+/// Waits until this process holds no more than `most`; what it holds then, or at the end of `limit`.
+///
+/// `most` may have been looked at when something was still on its way out, so less is as good.
+pub fn settle_at(most: Holdings, limit: Duration) -> Holdings {
     let deadline = Instant::now() + limit;
     loop {
         let now = holdings();
-        if now == expected || Instant::now() > deadline {
+        if now <= most || Instant::now() > deadline {
             return now;
         }
         // Threads and children go through the kernel's own clean-up, which announces nothing.
