@@ -26,7 +26,7 @@ fn baseline() -> mp::Result<Holdings> {
 
 fn is_back_at(before: Holdings) -> mp::Result<()> {
     let after = settle_at(before, Duration::from_secs(5));
-    mp::ensure!(after <= before, "{after:?} instead of {before:?}");
+    mp::ensure!(after == before, "{after:?} instead of {before:?}");
     Ok(())
 }
 

@@ -40,8 +40,9 @@ pub use result::PoolResult;
 /// # When a process dies
 ///
 /// A worker that dies costs the task that it runs, as in any pool. What a client has submitted that dies is cancelled
-/// if no worker has begun with it, and nobody gets its results. When the server dies, its workers are killed by the
-/// kernel, and all calls give [`ManagerError::Disconnected`].
+/// if no worker has begun with it, and nobody gets its results; what it had dropped the [`PoolResult`] of before is run all
+/// the same. When the server dies, its workers are killed by the kernel, and all calls give
+/// [`ManagerError::Disconnected`].
 ///
 /// # Differences from Python
 ///

@@ -24,6 +24,14 @@ impl Drop for Reference {
 }
 
 impl Reference {
+    /// What is referred to, if it lives in this process.
+    pub(crate) fn here(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Reference::Here(entry) => Some(entry),
+            Reference::There(_) => None,
+        }
+    }
+
     pub(crate) fn server(&self) -> ServerId {
         match self {
             Reference::Here(entry) => entry.server(),

@@ -337,11 +337,11 @@ fn a_thousand_servers_leave_nothing_behind() {
     }
 
     alone(|| {
-        use mp_testing::system::{holdings, settle_at};
+        use mp_testing::system::{at_rest, settle_at};
         for _ in 0..3 {
             live()?;
         }
-        let before = holdings();
+        let before = at_rest();
         for _ in 0..mp_testing::storm::kills(30) {
             live()?;
         }

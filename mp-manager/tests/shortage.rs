@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::RefCell;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mp::{Event, ListProxy, Manager, ManagerError, Queue, ServerProcess};
+use mp::{DupFd, Event, ListProxy, Manager, ManagerError, Queue, ServerProcess};
 use mp_testing::limits::comes_true;
 use mp_testing::system::mapped_bytes;
-use rustix::process::{Pid, Resource, Rlimit, prlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use serde::{Deserialize, Serialize, Serializer};
 
 mp::enable_test_support!();
 
@@ -47,12 +50,37 @@ impl Hog {
         Ok((0..count).map(|_| Queue::new()).collect::<Result<_, _>>()?)
     }
 
+    pub fn gift(&self, path: String, len: usize) -> mp::Result<Gift> {
+        let last = (len > 0).then_some(Last);
+        Ok(Gift { file: std::fs::File::open(path)?.into(), text: "x".repeat(len), last })
+    }
+
     pub fn len(&self, text: String) -> usize {
         text.len()
     }
 
     pub fn add(&self, n: u32) -> u32 {
         n + 1
+    }
+}
+
+/// A descriptor, and a text for which there is no memory once it is encoded.
+#[derive(Debug, Serialize, Deserialize)]
+struct Gift {
+    file: DupFd,
+    text: String,
+    last: Option<Last>,
+}
+
+/// Takes all memory but a little when it is encoded.
+#[derive(Debug, Deserialize)]
+struct Last;
+
+impl Serialize for Last {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let most = mapped_bytes(std::process::id()).unwrap() + (1 << 20);
+        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: None }).unwrap();
+        serializer.serialize_unit()
     }
 }
 
@@ -138,6 +166,26 @@ fn a_server_without_memory_for_a_call_says_so_and_serves_on() {
     assert!(!matches!(error, ManagerError::Disconnected { .. }), "{error:?}");
     assert_eq!(after.unwrap(), 2);
     assert_eq!(hog.add(1).unwrap(), 2);
+}
+
+/// The next one who was given a descriptor had that of the answer that was not sent.
+#[test]
+fn what_came_with_an_answer_that_cannot_be_sent_is_not_taken_for_that_of_the_next() {
+    let server = ServerProcess::start().unwrap();
+    let pid = Pid::from_raw(server.pid().cast_signed());
+    let hog = server.create(Hog::args()).unwrap();
+    let is_of = |gift: &Gift, path: &str| {
+        let link = format!("/proc/self/fd/{}", gift.file.as_fd().as_raw_fd());
+        std::fs::read_link(link).unwrap() == Path::new(path)
+    };
+    assert!(is_of(&hog.gift("/dev/null".to_owned(), 0).unwrap(), "/dev/null"));
+    for _ in 0..3 {
+        let error = hog.gift("/dev/null".to_owned(), 100_000_000).unwrap_err();
+        prlimit(pid, Resource::As, getrlimit(Resource::As)).unwrap();
+        assert!(!matches!(error, ManagerError::Disconnected { .. }), "{error:?}");
+        assert!(error.to_string().contains("the server cannot send the result"), "{error}");
+        assert!(is_of(&hog.gift("/dev/zero".to_owned(), 0).unwrap(), "/dev/zero"));
+    }
 }
 
 /// Has a list, and calls it from a new thread when it is told to.

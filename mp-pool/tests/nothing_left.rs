@@ -8,7 +8,7 @@ use std::time::Duration;
 use mp::{AsyncResult, Pool, PoolError, TaskOptions};
 use mp_testing::limits::{LONG, alone, comes_true};
 use mp_testing::storm::kills;
-use mp_testing::system::{Holdings, children_of, holdings, settle_at, signal};
+use mp_testing::system::{at_rest, children_of, settle_at, signal};
 use rustix::process::Signal;
 
 mp::enable_test_support!();
@@ -48,19 +48,6 @@ fn leaves_nothing(life: Life, usual: usize) -> mp::Result<()> {
     let mapped = mapped();
     mp::ensure!(mapped <= mapped_before + 2, "{mapped} mappings, {mapped_before} before");
     Ok(())
-}
-
-/// What this process holds when threads that have ended are gone.
-fn at_rest() -> Holdings {
-    let (mut last, mut rests) = (holdings(), 0);
-    let is_at_rest = || {
-        let now = holdings();
-        rests = if now == last { rests + 1 } else { 0 };
-        last = now;
-        rests > 50
-    };
-    assert!(comes_true(is_at_rest));
-    last
 }
 
 /// How much shared memory this process has mapped: how many pieces.

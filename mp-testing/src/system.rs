@@ -7,6 +7,8 @@ use std::{fs, io};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use crate::limits::comes_true;
+
 /// What a process holds of the system. It is at most another one if it is so of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {
@@ -85,6 +87,23 @@ pub fn children_of(pid: u32) -> Vec<u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(is_child)
         .collect()
+}
+
+/// What this process holds when threads and children that have ended are gone.
+///
+/// # Panics
+///
+/// If it does not come to rest.
+pub fn at_rest() -> Holdings {
+    let (mut last, mut rests) = (holdings(), 0);
+    let is_at_rest = || {
+        let now = holdings();
+        rests = if now == last { rests + 1 } else { 0 };
+        last = now;
+        rests > 50
+    };
+    assert!(comes_true(is_at_rest), "{last:?}");
+    last
 }
 
 /// Waits until this process holds no more than `most`; what it holds then, or at the end of `limit`.

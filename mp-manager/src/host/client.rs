@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use crate::host::departure::tell;
 use crate::host::entry::Entry;
 use crate::hosted::Clients;
 use crate::id::{ClientId, ObjectId};
@@ -120,16 +121,13 @@ impl Client {
         if references.is_empty() {
             return Vec::new();
         }
-        let entries = references.iter().filter_map(|reference| match reference {
-            Reference::Here(entry) => Some(entry),
-            Reference::There(_) => None,
-        });
+        let entries = references.iter().filter_map(Reference::here);
         let mut account = self.account.lock();
         if self.is_gone() {
             drop(account);
             // They were made for it, maybe, and it has none of them at its end.
             let caring = entries.filter(|entry| entry.object().cares_for() == Clients::Holders);
-            caring.for_each(|entry| entry.object().client_gone(self.id));
+            caring.for_each(|entry| tell(entry, |object| object.client_gone(self.id)));
             return Vec::new();
         }
         let held = &mut account.held;
@@ -140,6 +138,19 @@ impl Client {
                 entry.id()
             })
             .collect()
+    }
+
+    /// Takes back what was in a reply that cannot be sent.
+    pub(crate) fn does_not_get(&self, granted: &[ObjectId]) {
+        for object in granted {
+            let reference = self.take_back(*object, 1);
+            // If it is the last one, nobody else can know the object: it was made for this client.
+            if let Some(entry) = reference.as_ref().and_then(Reference::here)
+                && Arc::strong_count(entry) == 1
+            {
+                tell(entry, |object| object.client_gone(self.id));
+            }
+        }
     }
 
     /// The client gives back an object that it was given so often.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use mp_context::__private::catch;
 
 use crate::host::client::Account;
+use crate::host::entry::Entry;
 use crate::host::worker::{Task, Worker, do_each};
 use crate::host::{Host, burial};
 use crate::hosted::{Clients, Hosted};
@@ -61,24 +62,23 @@ impl Chore {
 
 fn depart(client: ClientId, account: Account) {
     let (held, given_back) = account.close();
-    for reference in &held {
-        tell(reference, |object| object.holder_gone(client));
+    for entry in held.iter().filter_map(Reference::here) {
+        tell(entry, |object| object.holder_gone(client));
     }
-    let is_holders = |reference: &&Reference| match reference {
-        Reference::Here(entry) => entry.object().cares_for() == Clients::Holders,
-        Reference::There(_) => false,
-    };
-    for reference in held.iter().chain(&given_back).filter(is_holders) {
-        tell(reference, |object| object.client_gone(client));
+    for entry in held.iter().chain(&given_back).filter_map(Reference::here) {
+        if entry.object().cares_for() == Clients::Holders {
+            tell(entry, |object| object.client_gone(client));
+        }
     }
     for entry in Host::here().caring() {
-        // As such: what was let go of meanwhile is looked at again.
-        tell(&Reference::Here(entry), |object| object.client_gone(client));
+        tell(&entry, |object| object.client_gone(client));
+        // As a reference: what was let go of meanwhile is looked at again.
+        drop(Reference::Here(entry));
     }
 }
 
-fn tell(reference: &Reference, what: impl FnOnce(&dyn Hosted)) {
-    let Reference::Here(entry) = reference else { return };
+/// Tells an object something; a panic of it is its own affair.
+pub(super) fn tell(entry: &Entry, what: impl FnOnce(&dyn Hosted)) {
     if let Err(panicked) = catch(|| what(entry.object())) {
         log::error!("an object does not hear that a client is gone: {}", panicked.message());
     }

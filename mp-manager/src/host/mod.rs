@@ -380,6 +380,25 @@ mod tests {
         assert!(is_told(&elsewhere_told, &client));
     }
 
+    #[test]
+    fn what_was_made_for_a_client_that_cannot_have_it_misses_that_client() {
+        let host = Host::here();
+        let (made, made_told) = told(Clients::Holders);
+        let (known, known_told) = told(Clients::Holders);
+        let client = host.admit(1, None);
+        let reply = [Reference::Here(made), Reference::Here(Arc::clone(&known))];
+        let granted = client.grant(&reply);
+        drop(reply);
+        client.does_not_get(&granted);
+        assert!(is_told(&made_told, &client));
+        assert!(
+            !is_told(&known_told, &client),
+            "it lives, and may be the client's by another reply"
+        );
+        host.dismiss(&client);
+        assert!(is_told(&known_told, &client));
+    }
+
     /// The end of one client was told to every object by the thread that hears all others.
     #[test]
     fn a_busy_object_does_not_hold_up_who_hears_that_a_client_is_gone() {

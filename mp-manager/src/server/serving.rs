@@ -135,7 +135,7 @@ impl Server {
     }
 }
 
-/// Sends what came of a call. What was made for a client that is gone, or soon is, hears that.
+/// Sends what came of a call. What was made for a client that is gone, or cannot have it, hears that.
 fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
     let granted = match &reply {
         Ok(payload) => client.grant(&payload.references),
@@ -154,18 +154,11 @@ fn answer(line: &Line, client: &Client, reply: Reply) -> Result<(), LineError> {
             Answer { kind: Kind::Returned, descriptors, references: granted.clone() }
                 .append(&mut bytes);
             let Err(error) = line.send(&bytes, &attachments) else { return Ok(()) };
-            // They stay its own until the news of its end is here.
-            if matches!(error, LineError::Over) {
-                return Err(error);
-            }
-            for object in granted {
-                drop(client.take_back(object, 1));
-            }
+            client.does_not_get(&granted);
             match error {
-                // Nothing was sent.
-                LineError::Descriptors { .. } | LineError::Queue(_) => {
-                    Failure::Result(error.to_string())
-                }
+                LineError::Descriptors { .. } => Failure::Result(error.to_string()),
+                // Descriptors go ahead of what they belong to: the next reply would be taken for that.
+                LineError::Queue(_) if attachments.is_empty() => Failure::Result(error.to_string()),
                 error => return Err(error),
             }
         }
