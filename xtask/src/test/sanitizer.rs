@@ -150,6 +150,8 @@ impl Sanitizer {
                 let mut command = nightly(&format!("cargo test -Zbuild-std {test}"));
                 command.env("TSAN_OPTIONS", format!("handle_segv=0:{common}"));
                 command.env("RUSTFLAGS", "-Zsanitizer=thread");
+                // As many as take a few seconds with each access looked at.
+                command.env("MP_ITEMS", "50000");
                 command
             }
         };
