@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mp::{AsyncResult, Event, Pool, PoolError, TaskOptions};
-use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true};
-use mp_testing::storm::{Dice, kills, take_turn};
-use mp_testing::system::{children_of, ends_within, signal};
+use mp_testing::limits::{LONG, SHORT, alone, alone_for, at_once, comes_true};
+use mp_testing::storm::{Dice, kills, limit_of, take_turn};
+use mp_testing::system::{children_of, signal};
 use rustix::process::Signal;
 
 mp::enable_test_support!();
@@ -201,20 +201,10 @@ fn riot() -> mp::Result<()> {
 #[test]
 fn every_task_has_one_outcome_in_a_riot_of_cancels_limits_ends_kills_and_drops() {
     let _turn = take_turn();
-    let p = mp::Process::start(riot, ()).unwrap();
-    // A long one takes longer than others.
-    let limit = LONG * u32::try_from(1 + kills(100) / 200).unwrap();
-    if !ends_within(p.pid(), limit).unwrap() {
-        p.kill();
-        panic!("a pool hangs");
-    }
-    p.into_result().unwrap();
+    alone_for(limit_of(kills(100)), riot, ());
 }
 
-#[test]
-fn pl_43_pools_whose_workers_have_short_lives_finish_all_their_tasks() {
-    let _turn = take_turn();
-    let storm = kills(40);
+fn short_lives(storm: usize) -> mp::Result<()> {
     let mut lives = 0;
     for max_tasks in 1..=7 {
         for processes in 1..=8 {
@@ -247,6 +237,14 @@ fn pl_43_pools_whose_workers_have_short_lives_finish_all_their_tasks() {
     }
     eprintln!("{lives} workers");
     assert_eq!(children_of(std::process::id()), [0; 0]);
+    Ok(())
+}
+
+#[test]
+fn pl_43_pools_whose_workers_have_short_lives_finish_all_their_tasks() {
+    let _turn = take_turn();
+    let storm = kills(40);
+    alone_for(limit_of(storm), short_lives, (storm,));
 }
 
 /// Keeps the only worker of a pool busy until the event.

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mp::{AsyncResult, Event, Pool, PoolError, Queue, RawArray, TaskOptions, Value};
-use mp_testing::limits::{LONG, SHORT, alone, at_once, comes_true};
-use mp_testing::storm::{Dice, kills, take_turn};
+use mp_testing::limits::{LONG, SHORT, alone, alone_for, at_once, comes_true};
+use mp_testing::storm::{Dice, kills, limit_of, take_turn};
 use mp_testing::system::{children_of, ends_within, is_asleep, is_stopped, signal};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ struct Fate {
 }
 
 /// The load of a pool in a storm.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Load {
     processes: usize,
     /// The longest task, in microseconds.
@@ -284,6 +284,10 @@ fn kill_workers(
 fn storm(load: Load, usual_kills: usize) {
     let _turn = take_turn();
     let kills = kills(usual_kills);
+    alone_for(limit_of(kills), strike, (load, kills));
+}
+
+fn strike(load: Load, kills: usize) -> mp::Result<()> {
     let half = 20_000 + 1500 * kills;
     let ledger = Ledger::new(2 * half);
     let pool = Pool::builder()
@@ -316,6 +320,7 @@ fn storm(load: Load, usual_kills: usize) {
     pool.close();
     at_once(|| pool.join().unwrap());
     assert_eq!(children_of(std::process::id()), [0; 0]);
+    Ok(())
 }
 
 /// Sees that a kill has cost one task at most, and that all others were run once and gave their results.
@@ -576,8 +581,7 @@ fn dies(starts: Value<u32>, how_many: u32) -> mp::Result<()> {
     Ok(())
 }
 
-#[test]
-fn pl_33_workers_that_die_in_the_initializer_break_the_pool_and_are_not_started_for_ever() {
+fn die_in_the_initializer() -> mp::Result<()> {
     for processes in [1, 2, 5] {
         let starts = Value::new(0).unwrap();
         let arguments = (starts.clone(), u32::MAX);
@@ -599,6 +603,12 @@ fn pl_33_workers_that_die_in_the_initializer_break_the_pool_and_are_not_started_
         assert_eq!(starts.get().unwrap(), 3);
     }
     assert_eq!(children_of(std::process::id()), [0; 0]);
+    Ok(())
+}
+
+#[test]
+fn pl_33_workers_that_die_in_the_initializer_break_the_pool_and_are_not_started_for_ever() {
+    alone(die_in_the_initializer);
 }
 
 #[test]
@@ -714,8 +724,7 @@ fn a_stopped_worker_is_gone_within_a_second_of_the_limit_of_its_task() {
     assert!(!pool.worker_pids().contains(&pid));
 }
 
-#[test]
-fn a_stopped_worker_is_ended_by_the_end_of_its_task_and_by_that_of_the_pool() {
+fn is_stopped_and_ended() -> mp::Result<()> {
     let pool = Pool::new(2).unwrap();
     let (handle, pid) = stopped_task(&pool, TaskOptions::new());
     handle.terminate();
@@ -729,6 +738,12 @@ fn a_stopped_worker_is_ended_by_the_end_of_its_task_and_by_that_of_the_pool() {
     assert!(matches!(handle.get(), Err(PoolError::Terminated)));
     assert!(ends_within(pid, Duration::ZERO).unwrap());
     assert_eq!(children_of(std::process::id()), [0; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_stopped_worker_is_ended_by_the_end_of_its_task_and_by_that_of_the_pool() {
+    alone(is_stopped_and_ended);
 }
 
 /// Tells the pids of the workers of a pool, of whom some are busy, and holds still.

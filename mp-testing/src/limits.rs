@@ -7,6 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::system::ends_within;
 
 /// Longer than anything here takes.
@@ -42,16 +45,29 @@ pub fn at_once<T>(call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs a scenario in a process of its own, where nothing else opens or maps anything.
+/// Runs a scenario in a process of its own, where nothing else opens or maps anything, or has children.
 pub fn alone(scenario: impl mp::Target<(), Output = ()>) {
-    let p = mp::Process::start(scenario, ()).unwrap();
-    ends_in_time(&p);
+    alone_for(LONG, scenario, ());
+}
+
+/// The same with arguments, and a limit of its own.
+pub fn alone_for<A: Serialize + DeserializeOwned>(
+    limit: Duration,
+    scenario: impl mp::Target<A, Output = ()>,
+    arguments: A,
+) {
+    let p = mp::Process::start(scenario, arguments).unwrap();
+    ends_in(limit, &p);
     p.into_result().unwrap();
 }
 
 /// Sees that a process ends, and does not hang; if it does, it is killed.
 pub fn ends_in_time<T>(process: &mp::Process<T>) {
-    if !ends_within(process.pid(), LONG).unwrap() {
+    ends_in(LONG, process);
+}
+
+fn ends_in<T>(limit: Duration, process: &mp::Process<T>) {
+    if !ends_within(process.pid(), limit).unwrap() {
         process.kill();
         panic!("{} hangs", process.name());
     }

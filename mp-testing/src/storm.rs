@@ -93,6 +93,11 @@ pub fn kills(usual: usize) -> usize {
     std::env::var("MP_STORM").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
 }
 
+/// How long a storm of so many kills may take.
+pub fn limit_of(kills: usize) -> Duration {
+    LONG * u32::try_from(1 + kills / 200).unwrap()
+}
+
 /// Where one of the crew is, as it says itself: it wants nothing.
 pub const OUT: u64 = 0;
 /// It asks for it.
